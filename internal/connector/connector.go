@@ -1,0 +1,166 @@
+// Package connector is the contract with the world outside: sources that hand
+// over blocks of bytes or rows, and sinks that take batches. Each external
+// system has a folder of its own below this one; connectortest holds the suites
+// that every source and sink must pass.
+//
+// A connector knows one external system. A source does not know codecs,
+// watermarks or barriers; a sink does not know who decides that an epoch is
+// committed.
+package connector
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"github.com/gorge-stream/gorge/internal/batch"
+	"github.com/gorge-stream/gorge/internal/codec"
+	"github.com/gorge-stream/gorge/internal/delivery"
+	"github.com/gorge-stream/gorge/internal/spec"
+)
+
+// Split is one unit of a source: a file, a partition, an HTTP endpoint.
+type Split struct {
+	ID      string // stable, unique within the source; shown in metrics and messages
+	Bounded bool   // it has an end
+}
+
+// Position says where a split stands: opaque bytes that only its source reads. nil is the start.
+type Position []byte
+
+// Block is one unit of input: whole records of one split, in order. The runtime
+// owns the block and reuses it; a reader fills it.
+type Block struct {
+	// Data holds the payload; the reader appends to Data[:0] or replaces it, and
+	// leaves codec.Pad bytes of capacity behind the end.
+	Data []byte
+	// Rows is set instead of Data by sources that make rows themselves; its
+	// ownership moves with the block.
+	Rows *batch.Batch
+	// Place tells people where the block begins: "file.ndjson byte 4096".
+	Place string
+	// Line is the number of the first line of Data within the split, 0 if unknown.
+	Line int64
+	// Done, when set, is called exactly once by the runtime after all rows of the
+	// block went through the whole pipeline up to the sinks' writers, or when the
+	// job ends before that (err != nil). It must not block.
+	Done func(err error)
+}
+
+// ErrNoData is returned by Poll when nothing is there now but may be later.
+var ErrNoData = errors.New("no data now")
+
+// SplitReader reads one split. One goroutine at a time calls it; it may be a
+// different one each time.
+type SplitReader interface {
+	// Poll fills b with the next block and returns nil, io.EOF at the end of a
+	// bounded split, ErrNoData when it is dry, or an error that ends the job. It
+	// may block on its own I/O for moments, never for want of input: then it
+	// returns ErrNoData and the runtime waits by Source.Wait. Blocks are cut by
+	// the input alone, so that the same input gives the same blocks in every run.
+	Poll(ctx context.Context, b *Block) error
+	// Position returns where the split stands behind the last block.
+	Position() Position
+	// Close ends the reading.
+	Close() error
+}
+
+// Source is one source of the pipeline file.
+type Source interface {
+	// Splits returns the splits there are now, in a stable order.
+	Splits(ctx context.Context) ([]Split, error)
+	// Open starts a split at a position.
+	Open(ctx context.Context, split Split, at Position) (SplitReader, error)
+	// Wait blocks until a split that was dry may have data, or the context ends.
+	Wait(ctx context.Context) error
+	// Close releases the source after all its readers were closed.
+	Close() error
+}
+
+// SourceEnv is what a source is built from.
+type SourceEnv struct {
+	Name   string        // of the source in the file
+	Format *codec.Format // nil when the source makes rows itself
+	// Values are the settings of the format.
+	FormatValues *spec.Values
+	// Schema lists every column of the source; Columns those that the plan needs, in the order of Batch.
+	Schema, Columns []codec.Column
+	Batch           *batch.Schema // the schema of the batches for sources that make rows
+	BlockBytes      int           // size of a block, default 256 KiB
+	BatchRows       int           // rows of a batch
+	Limits          codec.Limits
+	HTTP            Mux // routes of the engine's HTTP server
+	Log             *slog.Logger
+}
+
+// Committable is what a sink prepared for one epoch: opaque bytes that only its Committer reads.
+type Committable []byte
+
+// SinkWriter writes the rows of one sink task. One goroutine calls it.
+type SinkWriter interface {
+	// Write takes a batch; its ownership moves. It may block: that is how a slow
+	// sink slows the pipeline down. An error ends the job. Rows that the other
+	// side refuses for good go to SinkEnv.Dead.
+	Write(ctx context.Context, b *batch.Batch) error
+	// Flush brings out everything written so far, and for sinks without a
+	// transaction makes it visible. The task calls it when its input runs dry and at the end.
+	Flush(ctx context.Context) error
+	// Prepare makes everything written so far ready to be committed as the epoch
+	// and returns what Committer.Commit needs; sinks without a transaction return nil.
+	Prepare(ctx context.Context, epoch uint64) ([]Committable, error)
+	// Close ends the writer. complete tells that the input ended well: only then
+	// may a sink make final what it had kept back.
+	Close(ctx context.Context, complete bool) error
+}
+
+// Committer makes prepared output visible. Commit is idempotent.
+type Committer interface {
+	Commit(ctx context.Context, c []Committable) error
+}
+
+// SinkEnv is what a sink is built from.
+type SinkEnv struct {
+	Name   string        // of the sink in the file
+	Schema *batch.Schema // of the batches it gets
+	// Encoded is true when the batches hold one binary column "payload" with
+	// chunks of encoded rows (Registration.Bytes); Header and Footer frame a file.
+	Encoded        bool
+	Header, Footer []byte
+	ContentType    string
+	Format         *codec.Format // for sinks that encode row by row themselves, else nil
+	FormatValues   *spec.Values
+	DataDir        string // where the engine may keep files of its own
+	Dead           func(step, code, reason, detail string, row []byte)
+	HTTP           Mux
+	Log            *slog.Logger
+	Terminal       bool // standard output is a terminal
+}
+
+// Mux lets a connector serve HTTP on the engine's one address.
+type Mux interface {
+	// Handle registers a handler for a pattern of net/http.ServeMux; it panics on a conflict.
+	Handle(pattern string, handler http.Handler)
+}
+
+// Registration is one connector as listed in cmd/gorge/connectors.go.
+type Registration struct {
+	// Decl declares the settings; one declaration per direction.
+	Source *spec.Decl
+	Sink   *spec.Decl
+	// DefaultFormat is the format of a source or sink that names none; empty when one must be named or none is needed.
+	DefaultFormat string
+	// Rows: the source makes rows itself and takes no format unless the file names one.
+	Rows bool
+	// SourceSchema returns the columns of a source that makes rows; nil otherwise.
+	SourceSchema func(set *spec.Values) []codec.Column
+	// Bytes: the sink takes encoded chunks instead of rows.
+	Bytes bool
+	// SourcePromise and SinkPromise state what the edge can hold today.
+	SourcePromise func(set *spec.Values) delivery.Promise
+	SinkPromise   func(set *spec.Values) delivery.Promise
+	NewSource     func(set *spec.Values, env SourceEnv) (Source, error)
+	NewSink       func(set *spec.Values, env SinkEnv) (SinkWriter, error)
+	// CheckSink reports settings that do not fit the columns, before anything starts; may be nil.
+	CheckSink func(set *spec.Values, schema *batch.Schema) error
+}

@@ -1,0 +1,258 @@
+// Package plan turns a pipeline file into a checked, typed, optimised graph of
+// nodes, and explains it. The graph is data: package job builds tasks from it.
+//
+// The package is pure: it gets the bytes of the file and a [Catalog] of what the
+// engine can do, reads no other file, no environment and no clock.
+package plan
+
+import (
+	"time"
+
+	"github.com/gorge-stream/gorge/internal/batch"
+	"github.com/gorge-stream/gorge/internal/delivery"
+	"github.com/gorge-stream/gorge/internal/diag"
+	"github.com/gorge-stream/gorge/internal/expr"
+	"github.com/gorge-stream/gorge/internal/spec"
+)
+
+// Catalog is what the engine can do, by the words of the pipeline file. It is
+// made from the registered connectors and formats.
+type Catalog struct {
+	Sources map[string]SourceInfo
+	Sinks   map[string]SinkInfo
+	Formats map[string]FormatInfo
+}
+
+// SourceInfo describes a source connector to the planner.
+type SourceInfo struct {
+	Decl          *spec.Decl
+	DefaultFormat string
+	Rows          bool // makes rows itself: no format, no schema in the file
+	Schema        func(set *spec.Values) []spec.Column
+	Promise       func(set *spec.Values) delivery.Promise
+}
+
+// SinkInfo describes a sink connector to the planner.
+type SinkInfo struct {
+	Decl          *spec.Decl
+	DefaultFormat string
+	Bytes         bool // takes encoded chunks: the planner puts an Encode node before it
+	Parallel      bool // every task may have a writer of its own
+	Promise       func(set *spec.Values) delivery.Promise
+	Check         func(set *spec.Values, schema *batch.Schema) error
+}
+
+// FormatInfo describes a format to the planner.
+type FormatInfo struct {
+	Decl           *spec.Decl
+	Reads, Writes  bool
+	Schema         func(set *spec.Values) []spec.Column // nil: declared in the file
+	SchemaRequired bool
+}
+
+// Port names an output of a node; it has the values of operator.Port.
+type Port uint8
+
+// The ports.
+const (
+	Main Port = iota
+	Late
+	Dead
+)
+
+// Ref is one input of a node.
+type Ref struct {
+	Node *Node
+	Port Port
+}
+
+// Node is one operation of the graph.
+type Node struct {
+	// Name is the name of the source, step or sink in the file. Nodes that the
+	// planner adds (encode, combine) have the name of the step they serve with a suffix: "out.encode".
+	Name   string
+	Op     Op
+	Inputs []Ref
+	// Schema is the schema of the main output after pruning; nil for sinks.
+	// Late rows have the schema of the input, dead letters deadletter.Schema.
+	Schema *batch.Schema
+	// Stage is the index in Plan.Stages of the stage that runs the node.
+	Stage int
+	Place diag.Place
+	// Pushed says in words what the optimiser moved or added here, for gorge plan; may be empty.
+	Pushed []string
+}
+
+// Op is what a node does: one of the pointer types below.
+type Op interface{ op() }
+
+// BadRecord is what happens to a record that cannot be decoded.
+type BadRecord uint8
+
+// The policies of on_bad_record.
+const (
+	DeadLetter BadRecord = iota
+	Fail
+	Skip
+)
+
+// EventTime says how a source gets its event time and watermark.
+type EventTime struct {
+	Column      string // empty: the source has no event time
+	MaxDisorder time.Duration
+	IdleAfter   time.Duration // 0: never idle
+	MaxAhead    time.Duration // 0: no clamp
+}
+
+// Source reads rows.
+type Source struct {
+	Connector string
+	Set       *spec.Values
+	Format    string // empty when the connector makes rows itself
+	FormatSet *spec.Values
+	// Columns lists every column of the source in the order of the file; the
+	// node's Schema has those that the plan needs.
+	Columns     []spec.Column
+	EventTime   EventTime
+	OnBadRecord BadRecord
+}
+
+// Filter keeps the rows for which the expression is true (not false, not null).
+type Filter struct{ Where *expr.Expr }
+
+// Named is an output column and the expression that makes it.
+type Named struct {
+	Name string
+	Expr *expr.Expr
+}
+
+// Project makes each output column by an expression over the input. When the
+// schema carries a hidden time column, it is the input's time column passed on.
+type Project struct{ Columns []Named }
+
+// WindowKind is a kind of window assigner.
+type WindowKind uint8
+
+// The window kinds.
+const (
+	Tumbling WindowKind = iota
+)
+
+// Window declares the windows of an aggregation.
+type Window struct {
+	Kind   WindowKind
+	Size   time.Duration
+	Offset time.Duration
+}
+
+// Aggregate is one aggregate column.
+type Aggregate struct {
+	Name     string // of the output column
+	Function string // in the registry of package agg
+	Args     []*expr.Expr
+	// Params are literal arguments behind the columns, as in quantile(x, 0.5).
+	Params []float64
+}
+
+// WindowAggregate aggregates per key and window. Its output columns are the
+// keys, window_start, window_end, the aggregates, and the hidden time column if somebody needs it.
+type WindowAggregate struct {
+	Keys       []string // columns of the input; none for one global group
+	Window     Window
+	Aggregates []Aggregate
+	// Combine: rows arrive as partial accumulators from Combine nodes before the exchange.
+	Combine bool
+	// LateOutput: late rows go to the Late port; otherwise they are dropped and counted.
+	LateOutput bool
+}
+
+// Running adds statistics of all rows of the key so far, this one included, to each row.
+type Running struct {
+	Keys  []string
+	Stats []Aggregate
+	TTL   time.Duration // state of a key without rows for this long in event time is dropped; 0: never
+}
+
+// OnError is what happens to rows for which a function failed.
+type OnError uint8
+
+// The policies of on_error.
+const (
+	ErrorFail OnError = iota
+	ErrorDeadLetter
+	ErrorDefault
+)
+
+// Call adds the results of a user-defined function to each row.
+type Call struct {
+	Function string // in Plan.Functions
+	Args     []*expr.Expr
+	Results  []string // names of the new columns
+}
+
+// Encode turns rows into chunks of bytes of a format: one Binary column "payload".
+type Encode struct {
+	Format string
+	Set    *spec.Values
+	Schema *batch.Schema // of the rows, for the header and footer of the file
+}
+
+// Sink writes rows, or chunks when the connector takes bytes.
+type Sink struct {
+	Connector string
+	Set       *spec.Values
+	Format    string
+	FormatSet *spec.Values
+	// Delivery is what the file demands, nil when it demands nothing.
+	Delivery *delivery.Guarantee
+}
+
+func (*Source) op()          {}
+func (*Filter) op()          {}
+func (*Project) op()         {}
+func (*WindowAggregate) op() {}
+func (*Running) op()         {}
+func (*Call) op()            {}
+func (*Encode) op()          {}
+func (*Sink) op()            {}
+
+// Function is a declared user-defined function.
+type Function struct {
+	Name    string
+	File    string // path as written, relative to the pipeline file
+	Version int    // 0: any
+	Workers int    // 0: chosen by the engine
+	Timeout time.Duration
+	OnError OnError
+	Default float64 // result of failed rows under ErrorDefault; NaN for null
+	Returns []batch.Kind
+	Place   diag.Place
+}
+
+// Partitioning is how rows reach the tasks of a stage.
+type Partitioning uint8
+
+// The partitionings.
+const (
+	BySplit Partitioning = iota // a stage that begins with sources
+	ByKey                       // hash of key columns: each task owns a range of key groups
+	Single                      // one task
+)
+
+// Stage is a set of nodes that run to completion in one goroutine per task,
+// without a queue between them.
+type Stage struct {
+	Partitioning Partitioning
+	Keys         []string // columns of ByKey, in the schema of the edge that enters the stage
+	Nodes        []*Node  // in topological order
+}
+
+// Plan is a checked pipeline.
+type Plan struct {
+	Name      string
+	Nodes     []*Node // in topological order
+	Stages    []Stage
+	Functions []Function
+	// DeadLetters is the sink of dead letters that no step reads, nil when the file names none.
+	DeadLetters *Sink
+}
