@@ -75,9 +75,10 @@ type Sink interface {
 // Decoder turns blocks of bytes into rows. One goroutine owns a decoder, which
 // keeps scratch memory and what it learned from earlier blocks.
 type Decoder interface {
-	// Decode decodes a block of whole records in order. At least Pad readable
-	// bytes must follow the block within its capacity. Strings are copied. The
-	// error is the sink's; what is wrong with the bytes goes to sink.Bad.
+	// Decode decodes a block of whole records in order; the last one may lack its
+	// terminator. At least Pad readable bytes must follow the block within its
+	// capacity. Strings are copied. The error is the sink's; what is wrong with
+	// the bytes goes to sink.Bad, a record over Limits.RecordBytes included.
 	Decode(block []byte, sink Sink) error
 }
 
@@ -91,22 +92,43 @@ type Encoder interface {
 	Footer() []byte
 }
 
-// Framing says how a stream of bytes is cut into blocks of whole records.
-type Framing uint8
+// PreambleDecoder is the decoder of a format whose Frame has a Preamble. Whoever
+// makes a decoder looks for it once, and then calls Begin before the first block
+// of a split and whenever the preamble of the next block differs from the last
+// one begun. Blocks of one split may so go to several decoders in parallel.
+type PreambleDecoder interface {
+	Decoder
+	// Begin reads the preamble, which it copies where it keeps it. The error, a
+	// *diag.Error, says that nothing of the split can be decoded: it ends the job.
+	Begin(preamble []byte) error
+}
 
-// The framings.
-const (
-	Lines Framing = iota // records end at '\n' outside any quoting the format may have; see Format.Cut
-	Whole                // the payload is one unit and is never cut
-)
+// Frame says how the bytes of a split are cut into blocks of whole records. The
+// zero Frame is that of lines: no preamble, cut behind the last newline.
+//
+// A source reads more while Cut returns 0, until a record is sure to be longer
+// than Limits.RecordBytes: Cut must find an end when RecordBytes+2 bytes hold a
+// newline. A record without one is handed over alone, the first RecordBytes+2
+// bytes of it, for the decoder to refuse as "too_long"; the source goes on
+// behind its newline. The bytes left at the end of a split are handed over whatever Cut says.
+type Frame struct {
+	// Whole tells that the payload of a split is one unit that is never cut; the functions are not used.
+	Whole bool
+	// Preamble returns the length of what stands before the first record of a
+	// split, its line end included (csv: byte order mark and header line), and 0
+	// when nothing does; -1 while b, the beginning of the split, is too short to
+	// tell; then all of a split that ends there is preamble. nil: there is none.
+	Preamble func(b []byte) int
+	// Cut returns the length of the longest prefix of b that holds whole
+	// records, 0 if there is none; b begins at a record. nil: behind the last newline.
+	Cut func(b []byte) int
+}
 
 // Format is one format as registered: its declaration and its constructors.
 type Format struct {
-	Decl    *spec.Decl
-	Framing Framing
-	// Cut returns the length of the longest prefix of b that holds whole
-	// records, 0 if there is none; nil means behind the last newline. Only for Lines.
-	Cut func(b []byte) int
+	Decl *spec.Decl
+	// Frame returns how a split is cut under the settings; nil means the zero Frame.
+	Frame func(set *spec.Values, limits Limits) Frame
 	// ContentTypes are the HTTP media types of the format, the first for output.
 	ContentTypes []string
 	// NewDecoder makes a decoder of the given columns; schema lists every column

@@ -35,6 +35,12 @@ type Block struct {
 	// Data holds the payload; the reader appends to Data[:0] or replaces it, and
 	// leaves codec.Pad bytes of capacity behind the end.
 	Data []byte
+	// Preamble is what stood before the first record of the split (see
+	// codec.Frame), the same bytes for every block of the split, also behind a
+	// resumed position; nil when there is none. Data begins behind it. It is
+	// never written again, so that everybody may keep it; the runtime hands it to
+	// the decoder by codec.PreambleDecoder.
+	Preamble []byte
 	// Rows is set instead of Data by sources that make rows themselves; its
 	// ownership moves with the block.
 	Rows *batch.Batch
@@ -62,7 +68,7 @@ type SplitReader interface {
 	Poll(ctx context.Context, b *Block) error
 	// Position returns where the split stands behind the last block.
 	Position() Position
-	// Close ends the reading.
+	// Close ends the reading. A second Close does nothing.
 	Close() error
 }
 
@@ -74,7 +80,7 @@ type Source interface {
 	Open(ctx context.Context, split Split, at Position) (SplitReader, error)
 	// Wait blocks until a split that was dry may have data, or the context ends.
 	Wait(ctx context.Context) error
-	// Close releases the source after all its readers were closed.
+	// Close releases the source after all its readers were closed. A second Close does nothing.
 	Close() error
 }
 
@@ -110,7 +116,7 @@ type SinkWriter interface {
 	// and returns what Committer.Commit needs; sinks without a transaction return nil.
 	Prepare(ctx context.Context, epoch uint64) ([]Committable, error)
 	// Close ends the writer. complete tells that the input ended well: only then
-	// may a sink make final what it had kept back.
+	// may a sink make final what it had kept back. A second Close does nothing.
 	Close(ctx context.Context, complete bool) error
 }
 

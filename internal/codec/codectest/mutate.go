@@ -55,9 +55,9 @@ func (c *Case) mutations(t *testing.T) {
 // hold whole records are cut as the runtime would cut them.
 func (c *Case) CheckAlike(t testing.TB, used codec.Decoder, block []byte) {
 	t.Helper()
-	if c.Format.Framing == codec.Lines {
-		if c.Format.Cut != nil {
-			block = block[:c.Format.Cut(block)]
+	if f := c.frame(); !f.Whole {
+		if f.Cut != nil {
+			block = block[:f.Cut(block)]
 		} else {
 			block = block[:bytes.LastIndexByte(block, '\n')+1]
 		}

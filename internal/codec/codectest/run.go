@@ -19,6 +19,8 @@ type Case struct {
 	Format codec.Format
 	// Set are the settings; nil means the defaults of the declaration.
 	Set *spec.Values
+	// Preamble is what stands before the records of a split, for formats with one.
+	Preamble []byte
 	// Schema are the columns of the source.
 	Schema []codec.Column
 	// Records are good records as they stand in a block, terminators included.
@@ -68,7 +70,27 @@ func (c *Case) Decoder(t testing.TB, columns []codec.Column, limits codec.Limits
 	if err != nil {
 		t.Fatalf("NewDecoder: %v", err)
 	}
+	c.begin(t, d, c.Preamble)
 	return d
+}
+
+// begin hands a preamble to decoders that take one.
+func (c *Case) begin(t testing.TB, d codec.Decoder, preamble []byte) {
+	t.Helper()
+	if p, ok := d.(codec.PreambleDecoder); ok {
+		if err := p.Begin(preamble); err != nil {
+			t.Fatalf("Begin(%q): %v", preamble, err)
+		}
+	} else if c.frame().Preamble != nil {
+		t.Fatal("the format has a preamble and its decoder is no codec.PreambleDecoder")
+	}
+}
+
+func (c *Case) frame() codec.Frame {
+	if c.Format.Frame == nil {
+		return codec.Frame{}
+	}
+	return c.Format.Frame(c.set(), codec.Limits{}.WithDefaults())
 }
 
 // Decode decodes a block into batches of the capacity and returns rows and bad
@@ -360,6 +382,15 @@ func (c *Case) encoder(t *testing.T) {
 
 func (c *Case) roundTrip(t *testing.T) {
 	block := c.encode(t, 5, 2)
-	rows, bad := Decode(t, c.Decoder(t, c.Schema, codec.Limits{}), c.Schema, block, 16, 0)
+	d := c.Decoder(t, c.Schema, codec.Limits{})
+	if f := c.frame(); f.Preamble != nil {
+		n := f.Preamble(block)
+		if n < 0 {
+			n = len(block)
+		}
+		c.begin(t, d, block[:n])
+		block = block[n:]
+	}
+	rows, bad := Decode(t, d, c.Schema, block, 16, 0)
 	mustEqual(t, "round trip", rows, c.Rows, bad)
 }
