@@ -122,6 +122,8 @@ type SinkWriter interface {
 
 // Committer makes prepared output visible. Commit is idempotent.
 type Committer interface {
+	// Commit makes the committables of one epoch visible. It may be called again
+	// with the same ones after a crash and blocks until the other side has them.
 	Commit(ctx context.Context, c []Committable) error
 }
 
