@@ -32,6 +32,9 @@ var floors = map[string]floor{
 	"keygroup": vocabulary, "watermark": vocabulary, "window": vocabulary, "agg": vocabulary, "expr": vocabulary,
 	"plan": vocabulary, "deadletter": vocabulary,
 
+	// streams of bytes, shared by the connectors
+	"compress": contracts,
+
 	"codec": contracts, "state": contracts, "checkpoint": contracts, "connector": contracts, "udf": contracts,
 
 	"operator": operators,
