@@ -3,6 +3,7 @@ package workload
 import (
 	"errors"
 	"fmt"
+	"math"
 	"testing"
 	"time"
 )
@@ -112,6 +113,9 @@ func TestOffsetAndDueAreInverse(t *testing.T) {
 				t.Errorf("rate %d: %d events due before the offset of event %d", rate, got, i)
 			}
 		}
+	}
+	if got := Offset(1<<60, 1); got != math.MaxInt64 {
+		t.Errorf("an offset beyond the range of durations is %v", got)
 	}
 	if got := Offset(5, 2); got != 2500*time.Millisecond {
 		t.Errorf("offset %v", got)

@@ -1,13 +1,18 @@
 package workload
 
 import (
+	"math"
 	"math/bits"
 	"time"
 )
 
 // Offset is when event i is due on an open-loop schedule, counted from event 0:
-// i/rate seconds, cut to nanoseconds. The schedule never waits for the receiver.
+// i/rate seconds, cut to nanoseconds, and no more than a Duration can hold. The
+// schedule never waits for the receiver.
 func Offset(i, rate int64) time.Duration {
+	if i/rate > int64(math.MaxInt64/time.Second)-1 {
+		return math.MaxInt64
+	}
 	return time.Duration(i/rate)*time.Second + time.Duration(i%rate*int64(time.Second)/rate)
 }
 
