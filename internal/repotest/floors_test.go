@@ -32,6 +32,9 @@ var floors = map[string]floor{
 	"keygroup": vocabulary, "watermark": vocabulary, "window": vocabulary, "agg": vocabulary, "expr": vocabulary,
 	"plan": vocabulary, "deadletter": vocabulary,
 
+	// the events of benchmarks, tests and the generate source
+	"workload": vocabulary,
+
 	// streams of bytes, shared by the connectors
 	"compress": contracts,
 
