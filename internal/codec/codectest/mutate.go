@@ -65,7 +65,7 @@ func (c *Case) CheckAlike(t testing.TB, used codec.Decoder, block []byte) {
 	rows, bad := Decode(t, used, c.Schema, block, 1, '"')
 	rows2, bad2 := Decode(t, c.Decoder(t, c.Schema, codec.Limits{}), c.Schema, block, 4096, 0)
 	if d := EqualRows(rows, rows2); d != "" {
-		t.Fatalf("%s\nblock %q\nbad %v", d, block, bad)
+		t.Fatalf("%s\nblock %q\nbad records: %s", d, block, reasons(bad))
 	}
 	if len(bad) != len(bad2) {
 		t.Fatalf("%d bad records against %d\nblock %q", len(bad), len(bad2), block)

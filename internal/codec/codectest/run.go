@@ -146,12 +146,24 @@ func Run(t *testing.T, c Case) {
 
 func mustEqual(t testing.TB, what string, got, want [][]any, bad []codec.BadRecord) {
 	t.Helper()
-	for i := range bad {
-		t.Errorf("%s: bad record: %v (%s)", what, &bad[i], bad[i].Code)
+	if len(bad) > 0 {
+		t.Errorf("%s: bad records: %s", what, reasons(bad))
 	}
 	if d := EqualRows(got, want); d != "" {
 		t.Errorf("%s: %s", what, d)
 	}
+}
+
+// reasons tells of the first few bad records.
+func reasons(bad []codec.BadRecord) string {
+	var b strings.Builder
+	for i := range bad[:min(len(bad), 5)] {
+		fmt.Fprintf(&b, "\n  %v (%s) %.200q", &bad[i], bad[i].Code, bad[i].Bytes)
+	}
+	if len(bad) > 5 {
+		fmt.Fprintf(&b, "\n  and %d more", len(bad)-5)
+	}
+	return b.String()
 }
 
 func (c *Case) good(t *testing.T) {
@@ -263,7 +275,7 @@ func (c *Case) nulls(t *testing.T) {
 			}
 			mustEqual(t, fmt.Sprintf("record %d", i), rows, [][]any{want}, bad)
 		case len(bad) != 1 || bad[0].Column == "" || bad[0].Code != "missing":
-			t.Errorf("record %d: want one bad record with code missing and a column, got %v", i, bad)
+			t.Errorf("record %d: want one bad record with code missing and a column, got: %s", i, reasons(bad))
 		}
 	}
 }
@@ -285,10 +297,10 @@ func (c *Case) bad(t *testing.T, b BadCase) {
 		block := c.join(slices.Concat(before, [][]byte{b.Record}, after)...)
 		rows, bad := Decode(t, d, c.Schema, block, 100, 0)
 		if diff := EqualRows(rows, want); diff != "" {
-			t.Fatalf("with %d good records on each side: %s (bad: %v)", n, diff, bad)
+			t.Fatalf("with %d good records on each side: %s%s", n, diff, reasons(bad))
 		}
 		if len(bad) != 1 {
-			t.Fatalf("with %d good records on each side: got %d bad records, want 1: %v", n, len(bad), bad)
+			t.Fatalf("with %d good records on each side: got %d bad records, want 1: %s", n, len(bad), reasons(bad))
 		}
 		offset := len(c.join(before...))
 		if c.Join == nil {
