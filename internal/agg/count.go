@@ -54,6 +54,7 @@ func (countValues) Update(b record.Block, refs []record.Ref, in Input) {
 		return
 	}
 	for i, r := range refs {
-		*b.Word(r, 0) += valid[i>>6] >> (uint(i) & 63) & 1
+		k := in.From + i
+		*b.Word(r, 0) += valid[k>>6] >> (uint(k) & 63) & 1
 	}
 }

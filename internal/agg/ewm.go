@@ -21,10 +21,10 @@ func (ewm) Init(d []uint64) []uint64 { return append(d, 0, 0) }
 
 func (p ewm) Update(b record.Block, refs []record.Ref, in Input) {
 	for i, r := range refs {
-		if in.Col.IsNull(i) {
+		if in.Col.IsNull(in.From + i) {
 			continue
 		}
-		x, m := floatAt(in.Col, i), b.Float(r, 0)
+		x, m := floatAt(in.Col, in.From+i), b.Float(r, 0)
 		if *b.Word(r, 1) == 0 {
 			*b.Word(r, 1) = 1
 			*m = x

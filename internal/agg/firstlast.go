@@ -61,21 +61,21 @@ func (p endOf) wins(kept, t batch.Time, taken bool) bool {
 func (p endOf) Update(b record.Block, refs []record.Ref, in Input) {
 	tw := p.timeWord()
 	for i, r := range refs {
-		if in.Col.IsNull(i) {
+		if in.Col.IsNull(in.From + i) {
 			continue
 		}
 		var t batch.Time
 		if in.Times != nil {
-			t = in.Times[i]
+			t = in.Times[in.From+i]
 		}
 		if !p.wins(*b.Int(r, tw), t, *b.Int(r, tw) != math.MaxInt64) {
 			continue
 		}
 		*b.Int(r, tw) = t
 		if p.bytes {
-			keepBytes(b, r, in.Col.Bytes(i))
+			keepBytes(b, r, in.Col.Bytes(in.From+i))
 		} else {
-			*b.Word(r, 0) = wordOf(in.Col, i)
+			*b.Word(r, 0) = wordOf(in.Col, in.From+i)
 		}
 	}
 }

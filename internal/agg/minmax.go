@@ -57,10 +57,10 @@ func (p extremeWord) Init(d []uint64) []uint64 { return append(d, p.init) }
 
 func (p extremeWord) Update(b record.Block, refs []record.Ref, in Input) {
 	for i, r := range refs {
-		if in.Col.IsNull(i) {
+		if in.Col.IsNull(in.From + i) {
 			continue
 		}
-		if v := wordOf(in.Col, i); p.displaces(*b.Word(r, 0), v) {
+		if v := wordOf(in.Col, in.From+i); p.displaces(*b.Word(r, 0), v) {
 			*b.Word(r, 0) = v
 		}
 	}
@@ -161,8 +161,8 @@ func (extremeBytes) Init(d []uint64) []uint64 { return append(d, unset, 0) }
 
 func (p extremeBytes) Update(b record.Block, refs []record.Ref, in Input) {
 	for i, r := range refs {
-		if !in.Col.IsNull(i) {
-			p.offer(b, r, in.Col.Bytes(i))
+		if !in.Col.IsNull(in.From + i) {
+			p.offer(b, r, in.Col.Bytes(in.From+i))
 		}
 	}
 }

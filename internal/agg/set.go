@@ -13,7 +13,7 @@ type Part interface {
 	// Words returns the size, and Init appends the words of a record without rows.
 	Words() int
 	Init(dst []uint64) []uint64
-	// Update adds row i of the input to the record refs[i], for all rows, in order.
+	// Update adds row in.From+i of the input to the record refs[i], for all refs, in order.
 	// Word 0 of the part is word 0 of the block.
 	Update(to record.Block, refs []record.Ref, in Input)
 	// Merge adds the record src of from to the record dst of to. Rows of to came before those of from.
@@ -24,6 +24,7 @@ type Part interface {
 type Input struct {
 	Col   *batch.Column // nil for parts without an argument
 	Times []batch.Time  // event times, or nil
+	From  int           // row of Col and Times that belongs to the first ref
 }
 
 // key identifies equal parts: what is computed, of which column.
@@ -104,11 +105,11 @@ func (s *Set) Init() []uint64 {
 	return w
 }
 
-// Update adds the rows to their records: row i to refs[i]. cols are the argument
+// Update adds the rows from, from+1, ... to the records refs. cols are the argument
 // columns, by Arg.Column, of the kinds that Widened gives.
-func (s *Set) Update(b record.Block, refs []record.Ref, cols []*batch.Column, times []batch.Time) {
+func (s *Set) Update(b record.Block, refs []record.Ref, cols []*batch.Column, times []batch.Time, from int) {
 	for i, p := range s.parts {
-		in := Input{Times: times}
+		in := Input{Times: times, From: from}
 		if p.key.column >= 0 {
 			in.Col = cols[p.key.column]
 		}

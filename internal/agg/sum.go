@@ -114,7 +114,7 @@ func twoSum(a, b float64) (s, e float64) {
 }
 
 func (sumFloat) Update(b record.Block, refs []record.Ref, in Input) {
-	v := in.Col.Float64s()[:len(refs)]
+	v := in.Col.Float64s()[in.From:][:len(refs)]
 	valid := in.Col.Validity()
 	if valid == nil {
 		for i, r := range refs {
@@ -126,7 +126,7 @@ func (sumFloat) Update(b record.Block, refs []record.Ref, in Input) {
 		return
 	}
 	for i, r := range refs {
-		if valid[i>>6]>>(uint(i)&63)&1 != 0 {
+		if k := in.From + i; valid[k>>6]>>(uint(k)&63)&1 != 0 {
 			p, c := b.Float(r, 0), b.Float(r, 1)
 			s, e := twoSum(*p, v[i])
 			*p = s
@@ -149,10 +149,10 @@ func (sumInt) Words() int               { return 2 }
 func (sumInt) Init(d []uint64) []uint64 { return append(d, 0, 0) }
 
 func (sumInt) Update(b record.Block, refs []record.Ref, in Input) {
-	v := in.Col.Int64s()[:len(refs)]
+	v := in.Col.Int64s()[in.From:][:len(refs)]
 	valid := in.Col.Validity()
 	for i, r := range refs {
-		if valid != nil && valid[i>>6]>>(uint(i)&63)&1 == 0 {
+		if k := in.From + i; valid != nil && valid[k>>6]>>(uint(k)&63)&1 == 0 {
 			continue
 		}
 		add128(b, r, uint64(v[i]), uint64(v[i]>>63))

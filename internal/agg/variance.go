@@ -41,10 +41,10 @@ func (welford) Init(d []uint64) []uint64 { return append(d, 0, 0, 0) }
 
 func (welford) Update(b record.Block, refs []record.Ref, in Input) {
 	for i, r := range refs {
-		if in.Col.IsNull(i) {
+		if in.Col.IsNull(in.From + i) {
 			continue
 		}
-		x := floatAt(in.Col, i)
+		x := floatAt(in.Col, in.From+i)
 		n := *b.Float(r, 0) + 1
 		mean := b.Float(r, 1)
 		d := x - *mean

@@ -48,10 +48,6 @@ type Block struct {
 	Place string
 	// Line is the number of the first line of Data within the split, 0 if unknown.
 	Line int64
-	// Done, when set, is called exactly once by the runtime after all rows of the
-	// block went through the whole pipeline up to the sinks' writers, or when the
-	// job ends before that (err != nil). It must not block.
-	Done func(err error)
 }
 
 // ErrNoData is returned by Poll when nothing is there now but may be later.
@@ -82,6 +78,14 @@ type Source interface {
 	Wait(ctx context.Context) error
 	// Close releases the source after all its readers were closed. A second Close does nothing.
 	Close() error
+}
+
+// Drainer is what a source offers besides that has input of its own in hand,
+// already acknowledged to its sender.
+type Drainer interface {
+	// Drain tells the source to accept no more. Poll then hands out what is in hand,
+	// never returns ErrNoData and ends with io.EOF. It may be called at any time, also during Wait, which returns.
+	Drain()
 }
 
 // SourceEnv is what a source is built from.

@@ -1,0 +1,49 @@
+// Package exchange moves batches between the tasks of different stages: typed
+// messages, bounded inboxes, partitioning by key.
+//
+// It knows sequences of blocks, queues and key hashes. It does not know
+// operators, windows or what makes a watermark.
+//
+// # Order
+//
+// The blocks of a source are numbered 0, 1, 2, ... ([Message.Seq]). Several
+// tasks decode them in parallel, yet every receiver sees them in this order:
+//
+//	O1  A sender pushes messages with ascending Seq; the messages of one block
+//	    end with a Mark of its Seq.
+//	O2  From the tasks of a source stage (gather One) each Seq comes from exactly
+//	    one sender; from any other stage (gather All) it comes from every sender.
+//	O3  A receiver delivers all messages of Seq n before any of n+1; those of
+//	    several senders in the order of the senders; then one Mark.
+//
+// So what a task sees depends on the input alone and not on scheduling, a
+// barrier is a place in the sequence, and nothing can overtake it.
+//
+// # No deadlock
+//
+// Queues are bounded per sender and receiver. A receiver always takes the lowest
+// Seq first, and a sender works on one Seq at a time: the task that has the
+// lowest unfinished Seq never waits for a queue that is full of higher ones.
+package exchange
+
+import "github.com/gorge-stream/gorge/internal/batch"
+
+// Kind is the kind of a message.
+type Kind uint8
+
+// The kinds.
+const (
+	Data Kind = iota // a batch
+	Mark             // the end of a block, with the watermark behind it
+)
+
+// Message is what travels on an edge.
+type Message struct {
+	Kind  Kind
+	Seq   uint64
+	Batch *batch.Batch // of Data; its ownership travels with the message
+	// Watermark of a Mark: no row before it follows, except late ones. MaxTime is the end of the input.
+	Watermark batch.Time
+	// Dry of a Mark: the input has run dry for now, so what is kept back should come out.
+	Dry bool
+}

@@ -1,0 +1,368 @@
+// Package memory is the state backend in memory: one open-addressing table per
+// pane, in hash order, key and accumulators inline in one slot, outside the
+// collected heap.
+//
+// # Layout
+//
+//	slot   = key word 0 | key word 1 | words of the record
+//	word 0 = the key's view word 0 with bit 31 of the length set: the slot is taken
+//	word 1 = view word 1 of a short key; of a long one: offset in the arena << 32 | low half of the hash
+//
+// The home slot of a key is its hash scaled to the size of the table, so slots
+// are in hash order: growing is two near-sequential passes, a range of key
+// groups is a run of slots. Collisions go to the next slot, around the end. The
+// load stays under 7/10.
+//
+// The package does not know what the words of a record mean.
+package memory
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"slices"
+	"unsafe"
+
+	"github.com/gorge-stream/gorge/internal/batch"
+	"github.com/gorge-stream/gorge/internal/keygroup"
+	"github.com/gorge-stream/gorge/internal/record"
+	"github.com/gorge-stream/gorge/internal/state"
+)
+
+const (
+	keyWords = 2
+	taken    = 1 << 31
+	// The load limit, as a fraction.
+	loadNum, loadDen = 7, 10
+	minSlots         = 64
+)
+
+// Backend holds panes in memory. See state.Backend.
+type Backend struct {
+	layout state.Layout
+	groups keygroup.Range
+	ids    []int64
+	panes  []*pane
+	spare  *pane // of a dropped pane, for the next one
+	hint   int   // slots of the last dropped pane
+}
+
+var _ state.Backend = (*Backend)(nil)
+
+// New makes a backend for the keys of the given groups.
+func New(layout state.Layout, groups keygroup.Range) *Backend {
+	return &Backend{layout: layout, groups: groups, hint: minSlots}
+}
+
+// Pane returns the pane with the id, new and empty if there is none.
+func (s *Backend) Pane(id int64) (state.Pane, error) {
+	i, ok := slices.BinarySearch(s.ids, id)
+	if ok {
+		return s.panes[i], nil
+	}
+	p := s.spare
+	s.spare = nil
+	if p != nil {
+		p.clear()
+	} else {
+		p = &pane{owner: s, stride: keyWords + len(s.layout.Init)}
+		if err := p.allocate(s.hint); err != nil {
+			return nil, err
+		}
+	}
+	s.ids = slices.Insert(s.ids, i, id)
+	s.panes = slices.Insert(s.panes, i, p)
+	return p, nil
+}
+
+// Panes returns the ids of the panes, ascending.
+func (s *Backend) Panes() []int64 { return s.ids }
+
+// Drop deletes a pane.
+func (s *Backend) Drop(id int64) {
+	i, ok := slices.BinarySearch(s.ids, id)
+	if !ok {
+		return
+	}
+	p := s.panes[i]
+	s.ids = slices.Delete(s.ids, i, i+1)
+	s.panes = slices.Delete(s.panes, i, i+1)
+	s.hint = max(minSlots, p.n*loadDen/loadNum+p.n/16)
+	// A much too large table is not worth keeping.
+	if s.spare == nil && p.slots <= 2*s.hint {
+		s.spare = p
+		return
+	}
+	p.release()
+}
+
+// Bytes returns the memory that the panes take.
+func (s *Backend) Bytes() int64 {
+	n := int64(0)
+	for _, p := range append(s.panes[:len(s.panes):len(s.panes)], s.spare) {
+		if p != nil {
+			n += int64(p.slots)*int64(p.stride)*8 + int64(cap(p.keys)+cap(p.values))
+		}
+	}
+	return n
+}
+
+// Close frees the panes.
+func (s *Backend) Close() {
+	for _, p := range append(s.panes, s.spare) {
+		if p != nil {
+			p.release()
+		}
+	}
+	s.panes, s.ids, s.spare = nil, nil, nil
+}
+
+// pane is one table. See the package doc.
+type pane struct {
+	owner  *Backend
+	base   unsafe.Pointer
+	free   func()
+	stride int // words of a slot
+	slots  int
+	limit  int // records before the table grows
+	scale  keygroup.Scale
+	n      int
+	keys   []byte // bytes of long keys
+	values []byte // arena of the accumulators
+}
+
+func (p *pane) allocate(slots int) error {
+	if slots > math.MaxUint32/p.stride {
+		return fmt.Errorf("state of one pane would take %d records: more than a task can hold; raise the parallelism", slots)
+	}
+	base, free, err := allocate(slots * p.stride * 8)
+	if err != nil {
+		return fmt.Errorf("allocate state: %w", err)
+	}
+	p.base, p.free = base, free
+	p.slots, p.limit = slots, slots*loadNum/loadDen
+	p.scale = p.owner.groups.Scale(slots)
+	return nil
+}
+
+func (p *pane) release() {
+	p.free()
+	p.base, p.keys, p.values = nil, nil, nil
+}
+
+func (p *pane) clear() {
+	clear(unsafe.Slice((*uint64)(p.base), p.slots*p.stride))
+	p.n, p.keys, p.values = 0, p.keys[:0], p.values[:0]
+}
+
+func (p *pane) slot(i uint32) *[keyWords]uint64 {
+	return (*[keyWords]uint64)(unsafe.Add(p.base, uintptr(i)*uintptr(p.stride)*8))
+}
+
+// Block returns the records.
+func (p *pane) Block() record.Block { return record.Block{Base: p.base, Arena: &p.values} }
+
+// Locate finds or makes the records of the keys.
+func (p *pane) Locate(k *state.Keys, refs []record.Ref) error {
+	if p.n+len(k.Views) > p.limit {
+		if err := p.grow(p.n + len(k.Views)); err != nil {
+			return err
+		}
+	}
+	if k.Long {
+		return p.locateLong(k, refs)
+	}
+	base, stride := p.base, uintptr(p.stride)*8
+	end := uint32(p.slots)
+	refs, hashes := refs[:len(k.Views)], k.Hashes[:len(k.Views)]
+	for i, v := range k.Views {
+		w0 := v.W0 | taken
+		j := p.scale.Slot(hashes[i])
+		for {
+			s := (*[keyWords]uint64)(unsafe.Add(base, uintptr(j)*stride))
+			if s[0] == w0 && s[1] == v.W1 {
+				break
+			}
+			if s[0] == 0 {
+				s[0], s[1] = w0, v.W1
+				p.start(j)
+				break
+			}
+			if j++; j == end {
+				j = 0
+			}
+		}
+		refs[i] = j*uint32(p.stride) + keyWords
+	}
+	return nil
+}
+
+// start fills in the words of a new record.
+func (p *pane) start(slot uint32) {
+	p.n++
+	w := unsafe.Slice((*uint64)(unsafe.Add(p.base, (uintptr(slot)*uintptr(p.stride)+keyWords)*8)), len(p.owner.layout.Init))
+	copy(w, p.owner.layout.Init)
+}
+
+// long reports whether the bytes of the key with this word 0 are in an arena.
+func long(w0 uint64) bool {
+	l := uint32(w0) &^ taken
+	return l > batch.InlineMax && l != math.MaxUint32&^taken
+}
+
+func (p *pane) locateLong(k *state.Keys, refs []record.Ref) error {
+	need := 0
+	for _, v := range k.Views {
+		if long(v.W0) {
+			need += v.Len()
+		}
+	}
+	if len(p.keys)+need > math.MaxUint32 {
+		return fmt.Errorf("long keys of one pane take more than 4 GiB in a task; raise the parallelism")
+	}
+	for i := range k.Views {
+		v := &k.Views[i]
+		h := k.Hashes[i]
+		j := p.scale.Slot(h)
+		for !p.matches(j, v, k.Arena, h) {
+			if j++; j == uint32(p.slots) {
+				j = 0
+			}
+		}
+		refs[i] = j*uint32(p.stride) + keyWords
+	}
+	return nil
+}
+
+// matches reports whether the slot has the key; it gives a free slot to it.
+func (p *pane) matches(j uint32, v *batch.View, arena []byte, h uint64) bool {
+	s := p.slot(j)
+	w0 := v.W0 | taken
+	switch {
+	case s[0] == 0:
+		s[0], s[1] = w0, v.W1
+		if long(w0) {
+			s[1] = uint64(len(p.keys))<<32 | h&math.MaxUint32
+			p.keys = append(p.keys, v.Bytes(arena)...)
+		}
+		p.start(j)
+		return true
+	case s[0] != w0:
+		return false
+	case long(w0):
+		return uint32(s[1]) == uint32(h) && bytes.Equal(p.longKey(s), v.Bytes(arena))
+	}
+	return s[1] == v.W1
+}
+
+func (p *pane) longKey(s *[keyWords]uint64) []byte {
+	at := s[1] >> 32
+	return p.keys[at : at+s[0]&(taken-1)]
+}
+
+// hash returns the hash of the key in a taken slot.
+func (p *pane) hash(s *[keyWords]uint64) uint64 {
+	if long(s[0]) {
+		return batch.HashBytes(p.longKey(s))
+	}
+	return batch.Hash(viewWord(s[0]), s[1])
+}
+
+// viewWord returns word 0 of the view of a key from word 0 of its slot.
+func viewWord(w0 uint64) uint64 {
+	if uint32(w0) == math.MaxUint32 {
+		return w0
+	}
+	return w0 &^ taken
+}
+
+// grow makes room for n records. Small tables double, large ones grow by half,
+// which keeps the memory per key down.
+func (p *pane) grow(n int) error {
+	slots := p.slots
+	for slots*loadNum/loadDen < n {
+		if slots < 1<<18 {
+			slots *= 2
+		} else {
+			slots += slots / 2
+		}
+	}
+	return p.rebuild(slots, nil)
+}
+
+// rebuild moves the records for which keep is true (nil: all) to a table of the given size.
+func (p *pane) rebuild(slots int, keep func(record.Ref) bool) error {
+	old := *p
+	if err := p.allocate(slots); err != nil {
+		return err
+	}
+	if keep != nil {
+		p.keys = nil
+	}
+	p.n = 0
+	words := uintptr(p.stride)
+	for i := uint32(0); i < uint32(old.slots); i++ {
+		s := old.slot(i)
+		if s[0] == 0 || keep != nil && !keep(i*uint32(p.stride)+keyWords) {
+			continue
+		}
+		j := p.scale.Slot(old.hash(s))
+		for p.slot(j)[0] != 0 {
+			if j++; j == uint32(p.slots) {
+				j = 0
+			}
+		}
+		copy(unsafe.Slice((*uint64)(unsafe.Pointer(p.slot(j))), words), unsafe.Slice((*uint64)(unsafe.Pointer(s)), words))
+		if keep != nil && long(s[0]) {
+			d := p.slot(j)
+			d[1] = uint64(len(p.keys))<<32 | s[1]&math.MaxUint32
+			p.keys = append(p.keys, old.longKey(s)...)
+		}
+		p.n++
+	}
+	old.free()
+	return nil
+}
+
+// Scan walks the taken slots in their order.
+func (p *pane) Scan(cursor uint64, refs []record.Ref) (int, uint64) {
+	n := 0
+	for ; cursor < uint64(p.slots) && n < len(refs); cursor++ {
+		if p.slot(uint32(cursor))[0] != 0 {
+			refs[n] = uint32(cursor)*uint32(p.stride) + keyWords
+			n++
+		}
+	}
+	return n, cursor
+}
+
+// Keys appends the keys of the records.
+func (p *pane) Keys(refs []record.Ref, k *state.Keys) {
+	k.Arena = p.keys
+	for _, r := range refs {
+		s := p.slot((r - keyWords) / uint32(p.stride))
+		v := batch.View{W0: viewWord(s[0]), W1: s[1]}
+		if long(s[0]) {
+			k.Long = true
+			v.W1 = s[1] >> 32 << 32
+		}
+		k.Views = append(k.Views, v)
+	}
+}
+
+// Retain rebuilds the table without the records for which keep is false.
+func (p *pane) Retain(keep func(r record.Ref) bool) error {
+	kept := 0
+	var refs [256]record.Ref
+	for n, c := p.Scan(0, refs[:]); n > 0; n, c = p.Scan(c, refs[:]) {
+		for _, r := range refs[:n] {
+			if keep(r) {
+				kept++
+			}
+		}
+	}
+	if kept == p.n {
+		return nil
+	}
+	return p.rebuild(max(minSlots, kept*2), keep)
+}

@@ -1,0 +1,171 @@
+package task
+
+import (
+	"context"
+	"time"
+
+	"github.com/gorge-stream/gorge/internal/batch"
+	"github.com/gorge-stream/gorge/internal/connector"
+	"github.com/gorge-stream/gorge/internal/exchange"
+	"github.com/gorge-stream/gorge/internal/operator"
+)
+
+// Consumer is where a batch goes: a later node of the same chain, or an edge.
+type Consumer struct {
+	Node int // index in the chain; used when Edge is nil
+	Edge *exchange.Edge
+}
+
+// Node is one operator or sink of a chain and who reads its ports.
+type Node struct {
+	// Op is nil for a sink.
+	Op        operator.Operator
+	Sink      connector.SinkWriter
+	Consumers [operator.Ports][]Consumer
+	Stats     *NodeStats
+}
+
+// NodeStats counts the rows of one node in one task.
+type NodeStats struct {
+	In, Out, Dead operator.Counter
+}
+
+// Chain is the operators of one task in topological order. Only the goroutine
+// of the task touches it.
+type Chain struct {
+	ctx   context.Context // of the job; bounds the sinks' writes
+	nodes []Node
+	outs  []output
+	heads []Consumer
+	edges []*exchange.Edge
+}
+
+// NewChain makes a chain. heads take what enters the task; edges are all edges
+// that leave it.
+func NewChain(ctx context.Context, nodes []Node, heads []Consumer, edges []*exchange.Edge) *Chain {
+	c := &Chain{ctx: ctx, nodes: nodes, heads: heads, edges: edges}
+	c.outs = make([]output, len(nodes))
+	for i := range c.outs {
+		c.outs[i] = output{c, i}
+	}
+	return c
+}
+
+// output is the Output of one node.
+type output struct {
+	chain *Chain
+	node  int
+}
+
+// Emit hands b to every consumer of the port.
+func (o output) Emit(port operator.Port, b *batch.Batch) error {
+	n := &o.chain.nodes[o.node]
+	switch port {
+	case operator.Main:
+		n.Stats.Out.Add(int64(b.Len()))
+	case operator.Dead:
+		n.Stats.Dead.Add(int64(b.Len()))
+	}
+	return o.chain.deliver(n.Consumers[port], b)
+}
+
+// deliver gives b to all consumers; each holds a reference of its own, so b is
+// read-only when there are several.
+func (c *Chain) deliver(to []Consumer, b *batch.Batch) error {
+	if len(to) == 0 {
+		b.Release()
+		return nil
+	}
+	for range to[1:] {
+		b.Retain()
+	}
+	for i, t := range to {
+		if err := c.give(t, b); err != nil {
+			for range to[i+1:] {
+				b.Release()
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Chain) give(t Consumer, b *batch.Batch) error {
+	if t.Edge != nil {
+		return t.Edge.Send(b)
+	}
+	n := &c.nodes[t.Node]
+	n.Stats.In.Add(int64(b.Len()))
+	if n.Sink != nil {
+		return n.Sink.Write(c.ctx, b)
+	}
+	return n.Op.ProcessBatch(b, c.outs[t.Node])
+}
+
+// Push sends a batch into the chain; its ownership moves.
+func (c *Chain) Push(b *batch.Batch) error { return c.deliver(c.heads, b) }
+
+// Begin tells the edges the number of the block that follows.
+func (c *Chain) Begin(seq uint64) {
+	for _, e := range c.edges {
+		e.Begin(seq)
+	}
+}
+
+// End ends the block: operators see the watermark in topological order, edges
+// get a mark. When the input is dry or has ended, sinks bring out what they kept back.
+func (c *Chain) End(watermark batch.Time, dry bool) error {
+	for i := range c.nodes {
+		n := &c.nodes[i]
+		if n.Op == nil {
+			continue
+		}
+		if err := n.Op.OnWatermark(watermark, c.outs[i]); err != nil {
+			return err
+		}
+	}
+	if dry || watermark == batch.MaxTime {
+		for i := range c.nodes {
+			if s := c.nodes[i].Sink; s != nil {
+				if err := s.Flush(c.ctx); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	for _, e := range c.edges {
+		if err := e.Mark(watermark, dry); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Blocked returns for how long the task waited for room downstream since the last call.
+func (c *Chain) Blocked() time.Duration {
+	var d time.Duration
+	for _, e := range c.edges {
+		d += e.Blocked()
+	}
+	return d
+}
+
+// Close closes operators, edges and sinks; complete tells that the input ended
+// well. It returns the first error of a sink.
+func (c *Chain) Close(complete bool) error {
+	var first error
+	for i := range c.nodes {
+		n := &c.nodes[i]
+		if n.Op != nil {
+			n.Op.Close()
+			continue
+		}
+		if err := n.Sink.Close(c.ctx, complete); err != nil && first == nil {
+			first = err
+		}
+	}
+	for _, e := range c.edges {
+		e.Close()
+	}
+	return first
+}

@@ -1,0 +1,364 @@
+package task
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/gorge-stream/gorge/internal/batch"
+	"github.com/gorge-stream/gorge/internal/connector"
+	"github.com/gorge-stream/gorge/internal/watermark"
+)
+
+// alignLag is how many blocks old the knowledge is by which the next split is
+// chosen: the choice must not depend on how far other tasks are with decoding.
+// It bounds the number of tasks that can decode one source at a time.
+const alignLag = 32
+
+// maxOpen is the most splits of a source that are read at the same time.
+const maxOpen = 64
+
+// LeaseKind is what a lease is for.
+type LeaseKind uint8
+
+// The kinds of leases. Each takes a number of the sequence.
+const (
+	LeaseBlock LeaseKind = iota // a block to decode
+	LeaseEnd                    // a split has ended, or with Split -1 the whole source
+	LeaseTick                   // nothing to decode: time has passed, or the input has run dry
+)
+
+// Lease is one number of the sequence of a source, given to one task, which must
+// fold it in due course and end it with a mark.
+type Lease struct {
+	Kind  LeaseKind
+	Seq   uint64
+	Split int
+	Dry   bool
+}
+
+// Feed hands the blocks of one source to the source tasks, numbers them, and
+// folds their event times into the watermark in the order of the numbers.
+type Feed struct {
+	source connector.Source
+	now    func() int64 // processing time in microseconds since 1970
+	idle   time.Duration
+
+	// token is the right to read: whoever has it owns all of reading.
+	token   chan struct{}
+	splits  []*openSplit // owned by the holder of token
+	opened  int
+	current []int // indexes of the splits being read
+	next    uint64
+	dry     bool // the input has run dry and a tick has said so
+	ended   bool
+	drained bool
+
+	running context.Context // ends with Stop
+	stop    context.CancelFunc
+
+	mu     sync.Mutex
+	turn   *sync.Cond // waits for folded
+	folded uint64     // numbers below it are folded; guarded by mu
+	log    [alignLag]foldEntry
+	gen    *watermark.Generator
+	err    error
+}
+
+type foldEntry struct {
+	split   int
+	largest batch.Time
+}
+
+type openSplit struct {
+	connector.Split
+	at      connector.Position
+	reader  connector.SplitReader
+	dry     bool
+	largest batch.Time // as of alignLag blocks ago
+	blocks  int
+}
+
+// FeedConfig is what a Feed is built from.
+type FeedConfig struct {
+	Source connector.Source
+	Splits []connector.Split
+	Time   watermark.Config
+	Now    func() int64
+}
+
+// NewFeed makes a feed over the splits.
+func NewFeed(c FeedConfig) *Feed {
+	f := &Feed{
+		source: c.Source, now: c.Now, idle: time.Duration(c.Time.IdleAfter) * time.Microsecond,
+		token: make(chan struct{}, 1),
+		gen:   watermark.NewGenerator(c.Time, len(c.Splits), c.Now()),
+	}
+	f.running, f.stop = context.WithCancel(context.Background())
+	f.turn = sync.NewCond(&f.mu)
+	for _, s := range c.Splits {
+		f.splits = append(f.splits, &openSplit{Split: s, largest: batch.MinTime})
+	}
+	f.token <- struct{}{}
+	return f
+}
+
+// Stop ends the input: no new blocks are read, except those that a source with
+// connector.Drainer has already accepted.
+func (f *Feed) Stop() { f.stop() }
+
+// Next leases the next block and reads it into b, waiting while there is none.
+// The error is io.EOF behind the end of the source, or one that ends the job.
+func (f *Feed) Next(ctx context.Context, b *connector.Block) (Lease, error) {
+	select {
+	case <-f.token:
+	case <-ctx.Done():
+		return Lease{}, ErrStopped
+	}
+	defer func() { f.token <- struct{}{} }()
+	if f.ended {
+		return Lease{}, io.EOF
+	}
+	if err := f.align(); err != nil {
+		return Lease{}, err
+	}
+	for {
+		if f.stopped() && !f.draining() {
+			return f.end(), nil
+		}
+		l, ok, err := f.poll(ctx, b)
+		if err != nil || ok {
+			return l, err
+		}
+		if len(f.current) == 0 && f.opened == len(f.splits) {
+			return f.end(), nil
+		}
+		if !f.dry {
+			f.dry = true
+			return f.number(Lease{Kind: LeaseTick, Split: -1, Dry: true}), nil
+		}
+		tick, err := f.wait(ctx)
+		if err != nil {
+			return Lease{}, err
+		}
+		if tick {
+			return f.number(Lease{Kind: LeaseTick, Split: -1}), nil
+		}
+	}
+}
+
+func (f *Feed) stopped() bool { return f.running.Err() != nil }
+
+// draining tells a source that it is to accept no more, once, and reports
+// whether it hands out the rest and then ends by itself.
+func (f *Feed) draining() bool {
+	d, ok := f.source.(connector.Drainer)
+	if ok && !f.drained {
+		f.drained = true
+		d.Drain()
+		for _, s := range f.splits {
+			s.dry = false
+		}
+	}
+	return ok
+}
+
+func (f *Feed) number(l Lease) Lease {
+	l.Seq = f.next
+	f.next++
+	return l
+}
+
+func (f *Feed) end() Lease {
+	f.ended = true
+	return f.number(Lease{Kind: LeaseEnd, Split: -1})
+}
+
+// align learns the event time of the block alignLag before the one to be read,
+// waiting until it is known.
+func (f *Feed) align() error {
+	if f.next < alignLag {
+		return nil
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for f.folded+alignLag <= f.next && f.err == nil {
+		f.turn.Wait()
+	}
+	if f.err != nil {
+		return f.err
+	}
+	if e := f.log[f.next%alignLag]; e.split >= 0 {
+		s := f.splits[e.split]
+		s.largest = max(s.largest, e.largest)
+	}
+	return nil
+}
+
+// choose returns the split that is furthest behind in event time, unread ones
+// first, opening more up to maxOpen; -1 when all are dry or ended.
+func (f *Feed) choose(ctx context.Context) (int, error) {
+	for len(f.current) < maxOpen && f.opened < len(f.splits) {
+		s := f.splits[f.opened]
+		r, err := f.source.Open(ctx, s.Split, s.at)
+		if err != nil {
+			return 0, err
+		}
+		s.reader = r
+		f.current = append(f.current, f.opened)
+		f.opened++
+	}
+	best := -1
+	for _, i := range f.current {
+		s := f.splits[i]
+		if s.dry {
+			continue
+		}
+		if best < 0 || s.before(f.splits[best]) {
+			best = i
+		}
+	}
+	return best, nil
+}
+
+func (s *openSplit) before(o *openSplit) bool {
+	if (s.blocks == 0) != (o.blocks == 0) {
+		return s.blocks == 0
+	}
+	return s.largest < o.largest
+}
+
+// poll reads a block from the first split that has one.
+func (f *Feed) poll(ctx context.Context, b *connector.Block) (Lease, bool, error) {
+	for {
+		i, err := f.choose(ctx)
+		if err != nil || i < 0 {
+			return Lease{}, false, err
+		}
+		s := f.splits[i]
+		err = s.reader.Poll(ctx, b)
+		switch {
+		case err == nil:
+			s.blocks++
+			f.dry = false
+			return f.number(Lease{Kind: LeaseBlock, Split: i}), true, nil
+		case errors.Is(err, connector.ErrNoData):
+			s.dry = true
+		case errors.Is(err, io.EOF):
+			return f.endSplit(i)
+		case ctx.Err() != nil:
+			return Lease{}, false, ErrStopped
+		default:
+			return Lease{}, false, fmt.Errorf("read %s: %w", s.ID, err)
+		}
+	}
+}
+
+func (f *Feed) endSplit(i int) (Lease, bool, error) {
+	s := f.splits[i]
+	err := s.reader.Close()
+	s.reader = nil
+	for k, c := range f.current {
+		if c == i {
+			f.current = append(f.current[:k], f.current[k+1:]...)
+			break
+		}
+	}
+	if err != nil {
+		return Lease{}, false, fmt.Errorf("close %s: %w", s.ID, err)
+	}
+	return f.number(Lease{Kind: LeaseEnd, Split: i}), true, nil
+}
+
+// wait blocks until the source may have data (false), or it is time to look
+// whether splits have become idle (true).
+func (f *Feed) wait(ctx context.Context) (tick bool, err error) {
+	w, cancel := context.WithCancel(ctx)
+	if f.idle > 0 {
+		w, cancel = context.WithTimeout(ctx, f.idle)
+	}
+	defer cancel()
+	if !f.drained {
+		defer context.AfterFunc(f.running, cancel)()
+	}
+	err = f.source.Wait(w)
+	for _, i := range f.current {
+		f.splits[i].dry = false
+	}
+	switch {
+	case ctx.Err() != nil:
+		return false, ErrStopped
+	case f.stopped() || err == nil:
+		return false, nil
+	case w.Err() != nil:
+		return true, nil
+	}
+	return false, err
+}
+
+// Fold waits for the turn of the lease and folds in the largest event time of
+// its block, MinTime for none. It returns the watermark before the block and behind it.
+func (f *Feed) Fold(l Lease, largest batch.Time) (before, after batch.Time, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for f.folded != l.Seq && f.err == nil {
+		f.turn.Wait()
+	}
+	if f.err != nil {
+		return 0, 0, f.err
+	}
+	now := f.now()
+	before = f.gen.Current(now)
+	switch {
+	case l.Kind == LeaseBlock:
+		f.gen.Observe(l.Split, largest, now)
+	case l.Kind == LeaseEnd && l.Split >= 0:
+		f.gen.End(l.Split)
+	case l.Kind == LeaseEnd:
+		for i := range f.splits {
+			f.gen.End(i)
+		}
+	}
+	after = f.gen.Current(now)
+	f.log[l.Seq%alignLag] = foldEntry{l.Split, largest}
+	f.folded++
+	f.turn.Broadcast()
+	return before, after, nil
+}
+
+// Status returns the state of the splits, and their names.
+func (f *Feed) Status() ([]connector.Split, []watermark.Status) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := f.now()
+	names, out := make([]connector.Split, len(f.splits)), make([]watermark.Status, len(f.splits))
+	for i, s := range f.splits {
+		names[i], out[i] = s.Split, f.gen.Status(i, now)
+	}
+	return names, out
+}
+
+// Fail ends the waiting of every task that uses the feed.
+func (f *Feed) Fail(err error) {
+	f.mu.Lock()
+	if f.err == nil {
+		f.err = err
+	}
+	f.mu.Unlock()
+	f.turn.Broadcast()
+}
+
+// Close closes the readers and the source, after all tasks have ended.
+func (f *Feed) Close() error {
+	f.stop()
+	var errs []error
+	for _, s := range f.splits {
+		if s.reader != nil {
+			errs = append(errs, s.reader.Close())
+		}
+	}
+	return errors.Join(append(errs, f.source.Close())...)
+}

@@ -1,0 +1,116 @@
+// Package watermark says how far event time has come: no row with a smaller
+// event time is expected any more.
+//
+// A [Generator] makes the watermark of one source out of the largest event time
+// of each block, split by split. It is pure: processing time is passed in.
+//
+// # Rules
+//
+//	W1  watermark(split) = max event time so far - max disorder: all rows before it were seen,
+//	    that is: a row may be older than the newest by max disorder and is not late.
+//	W2  watermark = minimum over the splits that are neither idle nor ended;
+//	    it never goes back. When every split is idle it stays; when every split
+//	    has ended it is batch.MaxTime.
+//	W3  A split is idle when it brought no row for idle_after of processing time.
+//	    It counts again from its next block on.
+//	W4  An event time further ahead of processing time than max_ahead counts as
+//	    processing time + max_ahead: one clock that is wrong does not make the rest late.
+package watermark
+
+import (
+	"math"
+
+	"github.com/gorge-stream/gorge/internal/batch"
+)
+
+// Config is the settings of a source's event time, in microseconds.
+type Config struct {
+	MaxDisorder int64
+	IdleAfter   int64 // 0: never
+	MaxAhead    int64 // 0: no clamp
+}
+
+type split struct {
+	max     batch.Time // MinTime: no row yet
+	active  int64      // processing time of the last block
+	clamped int64
+	ended   bool
+}
+
+// Generator makes the watermark of one source. One goroutine at a time uses it.
+type Generator struct {
+	cfg    Config
+	splits []split
+	mark   batch.Time
+}
+
+// NewGenerator makes a generator for n splits; now is the processing time.
+func NewGenerator(cfg Config, n int, now int64) *Generator {
+	g := &Generator{cfg: cfg, mark: batch.MinTime}
+	for range n {
+		g.splits = append(g.splits, split{max: batch.MinTime, active: now})
+	}
+	return g
+}
+
+// Observe folds in the largest event time of a block of the split; MinTime for a block without rows.
+func (g *Generator) Observe(i int, largest batch.Time, now int64) {
+	s := &g.splits[i]
+	s.active = now
+	if g.cfg.MaxAhead > 0 && largest > now+g.cfg.MaxAhead {
+		largest = now + g.cfg.MaxAhead
+		s.clamped++
+	}
+	s.max = max(s.max, largest)
+}
+
+// End tells that the split has ended.
+func (g *Generator) End(i int) { g.splits[i].ended = true }
+
+// Current returns the watermark at processing time now.
+func (g *Generator) Current(now int64) batch.Time {
+	low, all, idle := batch.MaxTime, true, false
+	for i := range g.splits {
+		s := &g.splits[i]
+		if s.ended {
+			continue
+		}
+		all = false
+		if g.idle(s, now) {
+			idle = true
+			continue
+		}
+		low = min(low, minus(s.max, g.cfg.MaxDisorder))
+	}
+	if low == batch.MaxTime && !all && idle {
+		return g.mark // W2: all idle
+	}
+	g.mark = max(g.mark, low)
+	return g.mark
+}
+
+func (g *Generator) idle(s *split, now int64) bool {
+	return g.cfg.IdleAfter > 0 && now-s.active >= g.cfg.IdleAfter
+}
+
+// Status is what a person wants to know of one split.
+type Status struct {
+	Max     batch.Time // MinTime: no row yet
+	Idle    bool
+	Ended   bool
+	Clamped int64 // blocks whose largest time was too far ahead
+}
+
+// Status returns the state of split i at processing time now.
+func (g *Generator) Status(i int, now int64) Status {
+	s := &g.splits[i]
+	return Status{Max: s.max, Idle: !s.ended && g.idle(s, now), Ended: s.ended, Clamped: s.clamped}
+}
+
+// minus returns t-d without going below MinTime.
+func minus(t batch.Time, d int64) batch.Time {
+	if t < math.MinInt64+d {
+		return batch.MinTime
+	}
+	return t - d
+}
