@@ -25,7 +25,7 @@ lint: tools venv ## go vet, golangci-lint, ruff, mypy
 fuzz: ## every fuzz target for FUZZTIME=10s; PACKAGE=./internal/codec/... narrows it
 	@scripts/fuzz.sh
 
-bench: build ## measure against DuckDB, Polars and a naive baseline (N=10000000 ROUNDS=3 JOBS=j1,...); table into bench/results
+bench: build venv ## measure against DuckDB, Polars and a naive baseline (N=10000000 ROUNDS=3 JOBS=j1,...); table into bench/results
 	@scripts/bench.sh
 
 test-services: build tools venv ## the whole program at size: demo without a terminal, end-to-end tests with millions of events

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorge-stream/gorge/bench/dataset"
+)
+
+func TestParseBenchmarks(t *testing.T) {
+	rows := parseBenchmarks([]byte(`goos: linux
+pkg: github.com/gorge-stream/gorge/internal/codec/json
+BenchmarkDecode/clean-2   	     100	  26.50 ns/row	       0 B/op	       0 allocs/op
+PASS
+pkg: github.com/gorge-stream/gorge/internal/udf
+BenchmarkCall   	     100	  4000 ns/op	  12 B/op
+`))
+	want := []metric{
+		{Name: "codec/json Decode/clean", Value: 26.5, Unit: "ns/row"},
+		{Name: "udf Call", Value: 4000, Unit: "ns/op"},
+		{Name: "udf Call", Value: 12, Unit: "B/op"},
+	}
+	if len(rows) != len(want) {
+		t.Fatalf("%+v, want %+v", rows, want)
+	}
+	for i := range want {
+		if rows[i].Name != want[i].Name || rows[i].Value != want[i].Value || rows[i].Unit != want[i].Unit {
+			t.Errorf("%+v, want %+v", rows[i], want[i])
+		}
+	}
+}
+
+func TestParseStat(t *testing.T) {
+	got, err := parseStat("42 (a b) c) S 1 1 1 0 -1 4194304 1 0 0 0 150 50 0 0 20 0 4 0 1 2 3")
+	if err != nil || got != 2*time.Second {
+		t.Errorf("%v, %v, want 2s", got, err)
+	}
+	if _, err := parseStat("42 (x) S 1"); err == nil {
+		t.Error("no error for a short line")
+	}
+}
+
+// TestContest runs the baseline beside a contender that is wrong and one that fails.
+func TestContest(t *testing.T) {
+	dir := t.TempDir()
+	naive := dir + "/naive"
+	if out, err := exec.Command("go", "build", "-o", naive, "./naive").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	f, err := dataset.Make(dir, dataset.Set{Style: dataset.Plain, Events: 5000, Devices: 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	runs, err := contest(t.Context(), &env{data: dir, rounds: 2, log: t.Logf}, []contender{
+		{name: "naive", argv: []string{naive}},
+		{name: "Gorge", argv: []string{"sh", "-c", `printf 'device_id,window_start,avg,count\ndev-0000000,1760000000000,1,1\n' >"$BENCH_OUT"`}},
+		{name: "broken", argv: []string{"sh", "-c", "echo no such thing; exit 3"}},
+	}, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good, wrong, broken := runs[0], runs[1], runs[2]
+	if good.Err != "" || good.Verified != 2 || good.WallMS <= 0 || good.PeakMiB <= 0 {
+		t.Errorf("%+v", good)
+	}
+	if !strings.Contains(wrong.Err, "differs from the oracle") || failures(runs) == nil {
+		t.Errorf("%+v", wrong)
+	}
+	if !strings.Contains(broken.Err, "no such thing") {
+		t.Errorf("%+v", broken)
+	}
+}
+
+func TestReport(t *testing.T) {
+	met := true
+	r := newReport([]string{"-jobs", "j1"})
+	r.Sections = []section{{Title: "T", Runs: []outcome{{Input: "i", Contender: duckdb, Version: "2.0", WallMS: 12, Ratio: 1, Rounds: 3, Verified: 3}, {Input: "i", Contender: "x", Err: "bad | thing\nmore"}}, Metrics: []metric{{Name: "m", Value: 26.54, Unit: "ns", Goal: "at most 30", Met: &met}}}}
+	dir := t.TempDir()
+	if err := r.write(dir); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(dir + "/latest.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"Command: `bench -jobs j1`", "| i | DuckDB 2.0 | 12 (0-0) |", "| 3 of 3 |", "failed: bad / thing |", "| m | 26.5 ns | at most 30: met |"} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("%q is not in\n%s", want, text)
+		}
+	}
+}
+
+func TestRunProgramCountsChildren(t *testing.T) {
+	u, err := runProgram(t.Context(), nil, "sh", "-c", "sh -c 'i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done'; true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u.CPU <= 0 || u.Wall <= 0 || u.PeakRSS <= 0 {
+		t.Errorf("%+v", u)
+	}
+}
+
+func TestRunProgramEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := runProgram(ctx, nil, "sleep", "60"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v, want the deadline", err)
+	}
+}
+
+func TestMedian(t *testing.T) {
+	if m := median([]float64{3, 1, 2}); m != 2 {
+		t.Errorf("%v, want 2", m)
+	}
+	if m := median([]float64{4, 1, 2, 3}); m != 2.5 {
+		t.Errorf("%v, want 2.5", m)
+	}
+}
