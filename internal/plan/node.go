@@ -38,6 +38,7 @@ type SinkInfo struct {
 	DefaultFormat string
 	Bytes         bool // takes encoded chunks: the planner puts an Encode node before it
 	Parallel      bool // every task may have a writer of its own
+	Time          bool // wants the event time of the rows, hidden if the user does not name it
 	Promise       func(set *spec.Values) delivery.Promise
 	Check         func(set *spec.Values, schema *batch.Schema) error
 }
@@ -58,6 +59,8 @@ const (
 	Main Port = iota
 	Late
 	Dead
+	// Ports is the number of ports.
+	Ports
 )
 
 // Ref is one input of a node.
@@ -205,7 +208,14 @@ type Sink struct {
 	FormatSet *spec.Values
 	// Delivery is what the file demands, nil when it demands nothing.
 	Delivery *delivery.Guarantee
+	// Bytes, Parallel and Time are copied from the SinkInfo of the connector.
+	Bytes, Parallel, Time bool
 }
+
+// Combine makes partial results of a window step before the exchange. Its
+// output has the keys, the start of the window as hidden event time, and the
+// words of the accumulators: package job knows that schema, the node's is nil.
+type Combine struct{ Of *WindowAggregate }
 
 func (*Source) op()          {}
 func (*Filter) op()          {}
@@ -215,6 +225,7 @@ func (*Running) op()         {}
 func (*Call) op()            {}
 func (*Encode) op()          {}
 func (*Sink) op()            {}
+func (*Combine) op()         {}
 
 // Function is a declared user-defined function.
 type Function struct {
@@ -255,4 +266,6 @@ type Plan struct {
 	Functions []Function
 	// DeadLetters is the sink of dead letters that no step reads, nil when the file names none.
 	DeadLetters *Sink
+	// Paths are the ways from sources to sinks with what they hold, a path for each sink.
+	Paths []Path
 }
