@@ -56,11 +56,21 @@ func (p *Program) Type() Type { return p.root.typ }
 func (p *Program) Eval(b *batch.Batch) (*batch.Column, error) {
 	p.frame = frame{b: b, n: b.Len(), cap: max(b.Cap(), 1), seq: p.frame.seq + 1}
 	out := p.root.eval(&p.frame)
-	if _, ok := p.root.kernel.(*columnKernel); !ok && out.HasNulls() {
+	if out.HasNulls() && !belongs(out, b) {
 		zeroNulls(out, p.frame.n)
 	}
 	p.frame.b = nil
 	return out, p.frame.err
+}
+
+// belongs reports whether c is a column of the batch, which is not ours to write to.
+func belongs(c *batch.Column, b *batch.Batch) bool {
+	for i := range b.Schema().Fields {
+		if c == b.Col(i) {
+			return true
+		}
+	}
+	return false
 }
 
 // zeroNulls gives null rows the value zero, so that equal results have equal bytes.

@@ -48,7 +48,7 @@
 //	conversion of unfit text, NaN or out of range null
 //	root of a negative, logarithm of 0 or less    null
 //	a part that a text does not have              null (split_part), empty (substring)
-//	a computed text over 1 MiB                    null
+//	a text multiplied by replace to over 1 MiB    null
 //	float too large                               +Inf or -Inf, as IEEE 754 says
 //	inf - inf, 0 * inf, anything with NaN         NaN, as IEEE 754 says
 //

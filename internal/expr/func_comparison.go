@@ -18,8 +18,8 @@ var comparisonFunctions = []function{
 	{name: "in", sig: "(x any, [list any...]) bool", cost: 6, build: buildIn, doc: "Whether x equals an element of the list; null where x, or an element that could decide, is null.", example: "3 in [1, 2, 3]", result: "true"},
 	{name: "least", sig: "(a ordered, b ordered...) ordered", cost: 2, build: buildLeast, doc: "The smallest of the values; NaN where one of them is NaN.", example: "least(3, 1, 2)", result: "1"},
 	{name: "greatest", sig: "(a ordered, b ordered...) ordered", cost: 2, build: buildGreatest, doc: "The greatest of the values; NaN where one of them is NaN.", example: "greatest(3, 1, 2)", result: "3"},
-	{name: "min", sig: "(a ordered, b ordered, c ordered...) ordered", cost: 2, build: buildLeast, doc: "The smallest of two or more values, like least; min of one column is an aggregate.", example: "min(3, 1)", result: "1"},
-	{name: "max", sig: "(a ordered, b ordered, c ordered...) ordered", cost: 2, build: buildGreatest, doc: "The greatest of two or more values, like greatest; max of one column is an aggregate.", example: "max(3, 1)", result: "3"},
+	{name: "min", sig: "(a ordered, b ordered...) ordered", cost: 2, build: buildLeast, doc: "The smallest of two or more values, like least; min of one column is an aggregate.", example: "min(3, 1)", result: "1"},
+	{name: "max", sig: "(a ordered, b ordered...) ordered", cost: 2, build: buildGreatest, doc: "The greatest of two or more values, like greatest; max of one column is an aggregate.", example: "max(3, 1)", result: "3"},
 }
 
 // operator is a comparison of two numbers.

@@ -102,7 +102,7 @@ func (k *notKernel) eval(f *frame) *batch.Column {
 func buildIf(c *call) kernel {
 	a, b := c.args[1], c.args[2]
 	c.nullable = a.typ.Nullable || b.typ.Nullable
-	return &select1{c.result(), c.args[0].kernel, a.kernel, b.kernel}
+	return &selectKernel{c.result(), c.args[0].kernel, a.kernel, b.kernel}
 }
 
 func buildCoalesce(c *call) kernel {

@@ -30,12 +30,8 @@ const blockRows = 64
 // maxKeptArena is the largest arena that a scratch column keeps for the next batch.
 const maxKeptArena = 4 << 20
 
-// maxText is the most bytes of a computed text; a longer one is null. maxTexts
-// is the most bytes of all computed texts of a column in a batch.
-const (
-	maxText  = 1 << 20
-	maxTexts = 1 << 30
-)
+// maxTexts is the most bytes of all texts that a kernel makes of one batch.
+const maxTexts = 1 << 29
 
 // scratch is the result column of a kernel, reused from batch to batch.
 type scratch struct {
@@ -265,7 +261,7 @@ func (k *rowText) eval(f *frame) *batch.Column {
 			continue
 		}
 		v, ok := k.f(k.cols, i)
-		if !ok || len(v) > maxText {
+		if !ok {
 			out.SetNull(i)
 			continue
 		}

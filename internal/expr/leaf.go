@@ -105,14 +105,14 @@ func (k *shared) eval(f *frame) *batch.Column {
 	return k.col
 }
 
-// select1 chooses per row between two columns: a where the condition is true,
+// selectKernel chooses per row between two columns: a where the condition is true,
 // b where it is false or null.
-type select1 struct {
+type selectKernel struct {
 	scratch
 	cond, a, b kernel
 }
 
-func (k *select1) eval(f *frame) *batch.Column {
+func (k *selectKernel) eval(f *frame) *batch.Column {
 	cond, a, b := k.cond.eval(f), k.a.eval(f), k.b.eval(f)
 	out := k.begin(f)
 	if a.HasNulls() || b.HasNulls() {
