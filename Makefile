@@ -34,8 +34,8 @@ test-services: build tools venv ## the whole program at size: demo without a ter
 clean: ## remove everything that make has made
 	rm -rf bin .tools .venv .bench-venv .bench-data .demo .mypy_cache .ruff_cache
 
-tools:
+tools: ## golangci-lint and gotestsum, built into .tools
 	@scripts/tools.sh golangci-lint gotestsum
 
-venv:
+venv: ## the Python environment .venv, with NumPy, for functions and tests
 	@scripts/venv.sh

@@ -1,0 +1,10 @@
+"""How unusual is a reading, given what its station has measured so far?"""
+
+import gorge
+import numpy as np
+
+
+@gorge.udf(version=1)
+def anomaly_score(value, mean, std):
+    """Standard deviations between a value and the mean of its past; 0 without spread."""
+    return (value - mean) / np.where(std > 0, std, np.inf)
