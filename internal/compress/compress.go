@@ -61,9 +61,6 @@ var (
 	magicZstd = []byte{0x28, 0xb5, 0x2f, 0xfd}
 )
 
-// magicLen is how many bytes Detect wants to see.
-const magicLen = 4
-
 // Detect returns the kind of a stream that begins with head, by its magic number.
 func Detect(head []byte) Kind {
 	switch {
@@ -75,18 +72,33 @@ func Detect(head []byte) Kind {
 	return None
 }
 
-// Sniff reads the first bytes of r and returns their kind, and a reader of the whole stream.
+// Sniff reads the first bytes of r and returns their kind, and a reader of the
+// whole stream. It reads no more than it needs to tell: of a stream that comes
+// slowly and is not compressed, one byte as a rule.
 func Sniff(r io.Reader) (Kind, io.Reader, error) {
-	head := make([]byte, magicLen)
-	n, err := io.ReadFull(r, head)
-	head = head[:n]
-	switch {
-	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-		return Detect(head), bytes.NewReader(head), nil
-	case err != nil:
-		return None, nil, err
+	var head []byte
+	for open(head) {
+		var b [1]byte
+		_, err := io.ReadFull(r, b[:])
+		if errors.Is(err, io.EOF) {
+			return None, bytes.NewReader(head), nil
+		}
+		if err != nil {
+			return None, nil, err
+		}
+		head = append(head, b[0])
 	}
 	return Detect(head), io.MultiReader(bytes.NewReader(head), r), nil
+}
+
+// open reports whether more bytes behind head decide about its kind.
+func open(head []byte) bool {
+	for _, m := range [][]byte{magicGzip, magicZstd} {
+		if len(head) < len(m) && bytes.HasPrefix(m, head) {
+			return true
+		}
+	}
+	return false
 }
 
 // ByExtension returns the kind that the name of a file to be written asks for:

@@ -81,6 +81,17 @@ func TestSniffFindsTheKindAndKeepsTheBytes(t *testing.T) {
 			}
 		}
 	}
+	for _, start := range []string{"1", "\x1f1", "\x28\xb51"} { // no byte more is needed to tell
+		k, r, err := Sniff(io.MultiReader(strings.NewReader(start), iotest.ErrReader(errors.New("read on"))))
+		if err != nil || k != None {
+			t.Errorf("%q: %s, %v", start, k, err)
+			continue
+		}
+		got := make([]byte, len(start))
+		if _, err := io.ReadFull(r, got); err != nil || string(got) != start {
+			t.Errorf("%q came back as %q, %v", start, got, err)
+		}
+	}
 	broken := errors.New("broken")
 	if _, _, err := Sniff(iotest.ErrReader(broken)); !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
