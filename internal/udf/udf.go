@@ -40,7 +40,7 @@ type Result struct {
 // Failure is one row for which the function failed.
 type Failure struct {
 	Row       int
-	Code      string // "exception", "wrong_length", "wrong_dtype", "timeout", "worker_died"
+	Code      string // "exception", "wrong_length", "wrong_dtype", "timeout", "worker_died", "too_large"
 	Message   string // one sentence: type and text of the exception
 	Traceback string // the user's frames only
 }

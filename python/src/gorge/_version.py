@@ -1,0 +1,3 @@
+"""The version of the package; the engine carries the same one."""
+
+__version__ = "0.1.0"
