@@ -23,7 +23,7 @@ func testCatalog() *Catalog {
 	return &Catalog{
 		Sources: map[string]SourceInfo{
 			"file": {
-				Decl: decl("file", "path", path, spec.Field{Name: "compression", Type: spec.Enum, Values: []string{"auto", "none", "gzip", "zstd"}, Default: "auto"}),
+				Decl:    decl("file", "path", path, spec.Field{Name: "compression", Type: spec.Enum, Values: []string{"auto", "none", "gzip", "zstd"}, Default: "auto"}),
 				Promise: promise(delivery.ExactlyOnce, ""), DefaultFormat: "",
 			},
 			"http": {

@@ -114,8 +114,11 @@ const (
 // file reads the whole tree: first the names, then each part with what it reads.
 func (c *compiler) file(root *yamlValue) {
 	if root.kind != yamlMap {
-		c.errorf(codeType, root.place, "a pipeline file is a mapping, not %s", yamlKindNames[root.kind]).
-			WithHint("start with \"name: my-pipeline\", or run: gorge new")
+		sentence := "a pipeline file is a mapping, not " + yamlKindNames[root.kind]
+		if root.kind == yamlNull {
+			sentence = "the file is empty"
+		}
+		c.errorf(codeType, root.place, "%s", sentence).WithHint("start with \"name: my-pipeline\", or run: gorge new")
 		return
 	}
 	var all []*part

@@ -14,16 +14,8 @@ var portNames = [...]string{Main: "", Late: "late", Dead: "dead"}
 // there is nothing to read; the reason was added, perhaps for another part.
 func (c *compiler) input(p *part) (ref Ref, schema *batch.Schema, ok bool) {
 	v := p.value.get("from")
-	if v == nil || v.kind == yamlNull {
-		return Ref{}, nil, false // refused as a missing setting
-	}
-	if v.kind == yamlList {
-		e := c.errorf(codeInput, v.place, "%s reads one input, not a list", p)
-		e.WithHint("write the name of one source or step: several inputs come with the union step, which this version does not have")
-		return Ref{}, nil, false
-	}
-	if v.kind != yamlScalar {
-		return Ref{}, nil, false
+	if v == nil || v.kind != yamlScalar {
+		return Ref{}, nil, false // refused where the settings were read
 	}
 	name, portName, hasPort := strings.Cut(v.text, ".")
 	from := c.parts[name]

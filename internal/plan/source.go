@@ -127,6 +127,10 @@ func (c *compiler) formatOf(x edge, def string, usable func(FormatInfo) bool, ve
 func (c *compiler) source(p *part) *Node {
 	before := len(c.found)
 	x, ok := c.edge(p.value, sourceDecl, p.String(), sortedKeys(c.cat.Sources))
+	var declared []spec.Column
+	if v := x.schema(); v != nil {
+		declared = c.schema(v, x.set.Pairs("schema"))
+	}
 	if !ok {
 		return nil
 	}
@@ -134,19 +138,15 @@ func (c *compiler) source(p *part) *Node {
 	s := &Source{Connector: x.connector}
 	s.Set = c.connectorSettings(x.settings, info.Decl, p.String())
 	f, ok := c.formatOf(x, info.DefaultFormat, func(f FormatInfo) bool { return f.Reads }, "read", p.String())
-	if !ok {
-		return nil
-	}
 	s.Format, s.FormatSet = f.name, f.set
-	if f.name == "" && !info.Rows {
+	if ok && f.name == "" && !info.Rows {
 		c.errorf(codeFormat, x.settings.place, "%s has no format", p).WithHint("write what its bytes are, for example format: json")
-		return nil
 	}
 	s.OnBadRecord = BadRecord(indexOf(badRecordNames, x.set.String("on_bad_record")))
 	if len(c.found) > before {
 		return nil
 	}
-	if s.Columns, ok = c.columns(p, x, s, info, f.info); !ok {
+	if s.Columns, ok = c.columns(p, x, s, info, f.info, declared); !ok {
 		return nil
 	}
 	schema := &batch.Schema{Time: -1}
@@ -159,10 +159,17 @@ func (c *compiler) source(p *part) *Node {
 	return &Node{Name: p.name, Op: s, Schema: schema, Place: p.place}
 }
 
+// schema returns the declared schema when there is one that could be read.
+func (x *edge) schema() *yamlValue {
+	if x.rest == nil || x.set == nil || !x.set.IsSet("schema") {
+		return nil
+	}
+	return x.rest.get("schema")
+}
+
 // columns finds out what the rows of a source look like: the file says it, or
 // the format does, or the connector.
-func (c *compiler) columns(p *part, x edge, s *Source, info SourceInfo, format FormatInfo) ([]spec.Column, bool) {
-	declared := x.rest.get("schema")
+func (c *compiler) columns(p *part, x edge, s *Source, info SourceInfo, format FormatInfo, declared []spec.Column) ([]spec.Column, bool) {
 	var own []spec.Column
 	maker := "the connector " + s.Connector
 	switch {
@@ -173,28 +180,28 @@ func (c *compiler) columns(p *part, x edge, s *Source, info SourceInfo, format F
 		own = info.Schema(s.Set)
 	}
 	if declared != nil && own != nil {
-		c.errorf(codeSchema, declared.place, "%s makes the columns of %s itself", maker, p).WithHint("leave the schema out")
+		c.errorf(codeSchema, x.schema().place, "%s makes the columns of %s itself", maker, p).WithHint("leave the schema out")
 		return nil, false
 	}
 	if declared == nil && own == nil && s.Format != "" && info.Schema != nil && info.Rows {
 		own = info.Schema(s.Set) // rows that the connector made and encoded
 	}
-	if own != nil {
+	switch {
+	case own != nil:
 		return own, true
-	}
-	if declared == nil {
+	case declared == nil:
 		c.errorf(codeSchema, x.settings.place, "%s has no schema", p).
 			WithHint("write its columns and types, for example schema: {device_id: string, ts: timestamp_ms, value: float64}")
 		return nil, false
 	}
-	return c.schema(declared, x.set.Pairs("schema"))
+	return declared, true
 }
 
 // maxColumns bounds the width of a row.
 const maxColumns = 4096
 
-func (c *compiler) schema(v *yamlValue, pairs []spec.Pair) ([]spec.Column, bool) {
-	before := len(c.found)
+// schema reads the declared columns; what is wrong with them is left out.
+func (c *compiler) schema(v *yamlValue, pairs []spec.Pair) []spec.Column {
 	if len(pairs) == 0 || len(pairs) > maxColumns {
 		c.errorf(codeSchema, v.place, "a schema has 1 to %d columns, not %d", maxColumns, len(pairs))
 	}
@@ -218,7 +225,7 @@ func (c *compiler) schema(v *yamlValue, pairs []spec.Pair) ([]spec.Column, bool)
 		}
 		out = append(out, col)
 	}
-	return out, len(c.found) == before
+	return out
 }
 
 // maxColumnName is the longest name of a column in bytes.
@@ -249,7 +256,7 @@ func (c *compiler) eventTime(p *part, s *Source, et *spec.Values, schema *batch.
 		c.errorf(codeEventTime, place, "%s has no column %q", p, clip(name)).WithHint("%s", choices(name, schema.Names()))
 		return false
 	case schema.Fields[i].Kind != batch.Timestamp:
-		c.errorf(codeEventTime, place, "the event time cannot be %q, which is a %s", name, schema.Fields[i].Kind).
+		c.errorf(codeEventTime, place, "the event time cannot be %q, which has the type %s", name, schema.Fields[i].Kind).
 			WithHint("declare it as timestamp, or as timestamp_s, timestamp_ms, timestamp_us or timestamp_ns where it is written as a number")
 		return false
 	case schema.Fields[i].Nullable:

@@ -6,7 +6,6 @@ import (
 
 	"github.com/gorge-stream/gorge/internal/agg"
 	"github.com/gorge-stream/gorge/internal/batch"
-	"github.com/gorge-stream/gorge/internal/expr"
 )
 
 // payload is the schema of encoded rows: one chunk of bytes a row.
@@ -180,13 +179,4 @@ func (s *Source) Reads(schema *batch.Schema) (names []string, of int) {
 		}
 	}
 	return names, len(s.Columns)
-}
-
-// sources of an expression list, for explanations.
-func sourcesOf(list []*expr.Expr) []string {
-	out := make([]string, len(list))
-	for i, e := range list {
-		out[i] = e.Source()
-	}
-	return out
 }

@@ -155,8 +155,8 @@ func (c *compiler) keys(s *stepPart) []string {
 		case at < 0:
 			c.noColumn(s, name, place)
 		case isFloat(visible(s.schema).Fields[at].Kind):
-			c.errorf(codeColumn, place, "%s cannot have the key %q, which is a %s", s, name, visible(s.schema).Fields[at].Kind).
-				WithHint("numbers with a fraction are rarely equal: round it in a select step first, for example int64(%s)", name)
+			c.errorf(codeColumn, place, "%s cannot have the key %q, which has the type %s", s, name, visible(s.schema).Fields[at].Kind).
+				WithHint("numbers with a fraction are rarely equal: round it in a select step first, for example int(%s)", name)
 		}
 	}
 	if v != nil && len(names) == 0 {

@@ -79,8 +79,8 @@ func (c *compiler) call(s *stepPart, entry yamlEntry) (*Call, *Function) {
 	for _, arg := range args {
 		t, ok := c.typeOf(v, arg, s.schema)
 		if ok && (t.Kind == batch.Binary || t.Kind == batch.Timestamp) {
-			c.errorf(codeFunction, v.atRunes(arg.Place()), "%s cannot take a %s", name, t.Kind).
-				WithHint("functions take numbers, booleans and strings: convert it, for example int64(%s)", clip(arg.Source()))
+			c.errorf(codeFunction, v.atRunes(arg.Place()), "%s cannot take a value of type %s", name, t.Kind).
+				WithHint("functions take numbers, booleans and strings: convert it in the call, for example with string() or float()")
 		}
 	}
 	return op, f

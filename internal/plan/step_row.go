@@ -16,7 +16,7 @@ func (c *compiler) filterStep(s *stepPart, n *Node) {
 		return
 	}
 	if t.Kind != batch.Bool {
-		c.errorf(codeExpression, v.atRunes(0, len(v.text)), "the condition of %s is a %s, not true or false", s, t.Kind).
+		c.errorf(codeExpression, v.atRunes(0, len(v.text)), "the condition of %s has the type %s, not bool", s, t.Kind).
 			WithHint("compare it with something, for example %s > 0", clip(v.text))
 		return
 	}

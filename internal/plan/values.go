@@ -43,7 +43,8 @@ func (d *decoder) values(v *yamlValue, decl *spec.Decl, what string) *spec.Value
 		return spec.NewValues(decl, v.place, set)
 	}
 	for _, f := range decl.Fields {
-		if _, ok := set[f.Name]; !ok && f.Required && v.get(f.Name) == nil {
+		short := v.kind == yamlScalar && f.Name == decl.Short
+		if f.Required && !short && v.get(f.Name) == nil {
 			d.errorf(codeMissing, v.place, "%s has no %q", what, f.Name).WithHint("%s: %s", f.Name, firstSentence(f.Doc))
 		}
 	}
@@ -82,7 +83,10 @@ func (d *decoder) field(v *yamlValue, f *spec.Field, what string) (x any, ok boo
 		return d.strings(v, f)
 	}
 	if v.kind != yamlScalar {
-		d.errorf(codeType, v.place, "%q is %s, not %s", f.Name, typeWords[f.Type], yamlKindNames[v.kind])
+		e := d.errorf(codeType, v.place, "%q is %s, not %s", f.Name, typeWords[f.Type], yamlKindNames[v.kind])
+		if f.Name == "from" && v.kind == yamlList {
+			e.WithHint("name one source or step: several inputs come with the union step, which this version does not have")
+		}
 		return nil, false
 	}
 	return d.scalar(v, f)
@@ -238,10 +242,20 @@ func choices(word string, known []string) string {
 	return "possible are: " + strings.Join(known, ", ")
 }
 
-// nearest returns the known word with the fewest typing mistakes, or "" when none is near.
+// nearest returns the known word with the fewest typing mistakes, or the only
+// one that is longer or shorter at its end; "" when there is none.
 func nearest(word string, known []string) string {
 	if len(word) > 64 {
 		return ""
+	}
+	var same []string
+	for _, k := range known {
+		if min(len(k), len(word)) >= 3 && (strings.HasPrefix(k, word) || strings.HasPrefix(word, k)) {
+			same = append(same, k)
+		}
+	}
+	if len(same) == 1 {
+		return same[0]
 	}
 	best, least := "", 1+max(1, len(word)/3)
 	for _, k := range known {

@@ -150,6 +150,8 @@ func (r *reader) syntaxError(err error) *diag.Error {
 		e.WithHint("indent with spaces: YAML allows no tabs")
 	case strings.Contains(se.GetMessage(), "mapping value is not allowed"):
 		e.WithHint("quote a text that holds \": \"")
+	case strings.Contains(se.GetMessage(), "must be specified"):
+		e.WithHint("inside { } and [ ] quote a text that holds one of , [ ] { }")
 	}
 	return e
 }
