@@ -168,6 +168,9 @@ type Registration struct {
 	SourceSchema func(set *spec.Values) []codec.Column
 	// Bytes: the sink takes encoded chunks instead of rows.
 	Bytes bool
+	// Parallel: every task that makes rows for the sink has a writer of its own,
+	// made by a call of NewSink each; else one writer gets all rows in order.
+	Parallel bool
 	// SourcePromise and SinkPromise state what the edge can hold today.
 	SourcePromise func(set *spec.Values) delivery.Promise
 	SinkPromise   func(set *spec.Values) delivery.Promise

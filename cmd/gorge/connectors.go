@@ -1,0 +1,22 @@
+package main
+
+import (
+	"github.com/gorge-stream/gorge/internal/codec"
+	"github.com/gorge-stream/gorge/internal/codec/json"
+	"github.com/gorge-stream/gorge/internal/connector"
+	"github.com/gorge-stream/gorge/internal/connector/file"
+	"github.com/gorge-stream/gorge/internal/connector/generate"
+	httpconn "github.com/gorge-stream/gorge/internal/connector/http"
+)
+
+// connectors are all connectors, by their words in the pipeline file.
+var connectors = map[string]connector.Registration{
+	"file":     file.Registration,
+	"generate": generate.Registration,
+	"http":     httpconn.Registration,
+}
+
+// formats are all formats, by their words in the pipeline file.
+var formats = map[string]codec.Format{
+	"json": json.Format,
+}

@@ -1,0 +1,31 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/lmittmann/tint"
+	"golang.org/x/term"
+
+	"github.com/gorge-stream/gorge/internal/diag"
+)
+
+// newLog makes the log: for people on a terminal, JSON lines elsewhere.
+func newLog(w io.Writer, level string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, diag.New("cli/log-level", "there is no log level %q", level).WithHint("use debug, info, warn or error")
+	}
+	if isTerminal(w) {
+		_, plain := os.LookupEnv("NO_COLOR")
+		return slog.New(tint.NewHandler(w, &tint.Options{Level: l, TimeFormat: "15:04:05", NoColor: plain})), nil
+	}
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: l})), nil
+}
+
+// isTerminal reports whether w is a terminal.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}

@@ -1,0 +1,230 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spf13/cobra"
+
+	"github.com/gorge-stream/gorge/internal/diag"
+	"github.com/gorge-stream/gorge/internal/job"
+	"github.com/gorge-stream/gorge/internal/plan"
+	"github.com/gorge-stream/gorge/internal/server"
+)
+
+// runFlags are the flags of gorge run.
+type runFlags struct {
+	parallelism int
+	batchRows   int
+	data        string
+	http        string
+	allowRemote bool
+	logLevel    string
+	set         []string
+	quiet       bool
+}
+
+// noHTTP as the address switches the HTTP server off.
+const noHTTP = "off"
+
+func runCmd() *cobra.Command {
+	f := &runFlags{}
+	c := &cobra.Command{
+		Use:   "run FILE",
+		Short: "Run a pipeline to the end of its input, or until it is stopped",
+		Long: `Run a pipeline file ("-" reads it from standard input).
+
+The first SIGINT or SIGTERM stops the input: what was accepted is processed,
+open windows close, and the exit code is 0. A second one ends at once.`,
+		Args: exactly(1, "the pipeline file"),
+		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args[0]) },
+	}
+	c.Flags().IntVarP(&f.parallelism, "parallelism", "p", runtime.GOMAXPROCS(0), "tasks of each parallel stage")
+	c.Flags().IntVar(&f.batchRows, "batch-rows", job.DefaultBatchRows, "rows of a batch")
+	c.Flags().StringVar(&f.data, "data", "", "directory for tables and dead letters (default gorge-data/NAME)")
+	c.Flags().StringVar(&f.http, "http", "", "address of the HTTP server, or off (default "+server.DefaultAddr+")")
+	c.Flags().BoolVar(&f.allowRemote, "http-allow-remote", false, "permit an address that other machines can reach; there is no authentication")
+	c.Flags().StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+	c.Flags().StringArrayVar(&f.set, "set", nil, "override a setting of the file: path.to.setting=value")
+	c.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "no progress and no summary")
+	return c
+}
+
+// readPipeline compiles the pipeline file, or standard input for "-".
+func readPipeline(stdin io.Reader, file string, set []string) (*plan.Plan, []*diag.Error, error) {
+	var src []byte
+	var err error
+	name := file
+	if file == "-" {
+		name = "standard input"
+		src, err = io.ReadAll(io.LimitReader(stdin, maxPipeline+1))
+	} else {
+		src, err = os.ReadFile(file)
+	}
+	if err != nil {
+		return nil, nil, usage(diag.New("cli/file", "cannot read the pipeline file").WithCause(err).WithHint("gorge new writes one to start from"))
+	}
+	p, warnings, err := plan.Compile(name, src, catalog(), plan.Options{Env: os.LookupEnv, Set: set})
+	if err != nil {
+		return nil, warnings, refused(err)
+	}
+	return p, warnings, nil
+}
+
+// maxPipeline is more than the planner accepts, so that it can say so.
+const maxPipeline = 2 << 20
+
+func (f *runFlags) run(cmd *cobra.Command, file string) error {
+	if file == "-" && f.http == "" {
+		f.http = noHTTP
+	}
+	log, err := newLog(cmd.ErrOrStderr(), f.logLevel)
+	if err != nil {
+		return usage(err)
+	}
+	p, warnings, err := readPipeline(cmd.InOrStdin(), file, f.set)
+	for _, w := range warnings {
+		log.Warn(w.Error())
+	}
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancelCause(cmd.Context())
+	defer stop(nil)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	e := &engine{flags: f, plan: p, dir: filepath.Dir(file), log: log, stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr()}
+	if file == "-" {
+		e.dir = "."
+	}
+	return e.run(ctx, signals, stop)
+}
+
+// engine is one run of gorge run.
+type engine struct {
+	flags  *runFlags
+	plan   *plan.Plan
+	dir    string // of the pipeline file
+	log    *slog.Logger
+	stdout io.Writer
+	stderr io.Writer
+}
+
+func (e *engine) dataDir() string {
+	if e.flags.data != "" {
+		return e.flags.data
+	}
+	return filepath.Join("gorge-data", e.plan.Name)
+}
+
+var errForced = errors.New("ended by a second signal")
+
+func (e *engine) run(ctx context.Context, signals <-chan os.Signal, stop context.CancelCauseFunc) error {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	srv, err := e.newServer(registry)
+	if err != nil {
+		return err
+	}
+	opts := job.Options{
+		Parallelism: e.flags.parallelism, BatchRows: e.flags.batchRows, BlockBytes: job.DefaultBlockBytes,
+		DataDir: e.dataDir(), Log: e.log, Now: time.Now, Terminal: isTerminal(e.stdout),
+	}
+	if srv != nil {
+		opts.HTTP = srv
+	}
+	j, err := job.Build(ctx, e.plan, e.parts(), opts)
+	if err != nil {
+		return &exitError{exitFailed, err}
+	}
+	registry.MustRegister(j)
+	if err := e.serve(srv); err != nil {
+		j.Abandon()
+		return &exitError{exitFailed, err}
+	}
+	go e.watchSignals(signals, j, srv, stop)
+	progress := e.startProgress(j)
+	err = j.Run(ctx)
+	progress.end(err)
+	if srv != nil {
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		_ = srv.Shutdown(grace)
+	}
+	if err != nil {
+		return &exitError{exitFailed, err}
+	}
+	return nil
+}
+
+// watchSignals stops the job on the first signal and aborts it on the second. It
+// ends with the process, which ends soon after the job.
+func (e *engine) watchSignals(signals <-chan os.Signal, j *job.Job, srv *server.Server, stop context.CancelCauseFunc) {
+	s, ok := <-signals
+	if !ok {
+		return
+	}
+	e.log.Info("stopping: the input ends here, open windows close; signal again to end at once", "signal", s.String())
+	if srv != nil {
+		srv.Drain()
+	}
+	j.Stop()
+	if _, ok := <-signals; ok {
+		stop(errForced)
+	}
+}
+
+// newServer makes the HTTP server, nil when it is switched off.
+func (e *engine) newServer(registry *prometheus.Registry) (*server.Server, error) {
+	if e.flags.http == noHTTP {
+		return nil, nil
+	}
+	return server.New(server.Options{Addr: e.flags.http, AllowRemote: e.flags.allowRemote, Registry: registry, Log: e.log})
+}
+
+// serve starts the HTTP server. When the address was not asked for and no part
+// of the pipeline needs it, an address in use is no reason not to run.
+func (e *engine) serve(srv *server.Server) error {
+	if srv == nil {
+		return nil
+	}
+	addr, err := srv.Start()
+	if err != nil {
+		if e.flags.http == "" && !e.needsHTTP() {
+			e.log.Warn("running without HTTP: metrics and health are not served", "reason", err)
+			return nil
+		}
+		return err
+	}
+	srv.SetReady(true, "")
+	e.log.Info("serving", "address", "http://"+addr)
+	return nil
+}
+
+// needsHTTP reports whether the pipeline serves something over HTTP.
+func (e *engine) needsHTTP() bool {
+	for _, n := range e.plan.Nodes {
+		switch op := n.Op.(type) {
+		case *plan.Source:
+			if op.Connector == "http" {
+				return true
+			}
+		case *plan.Sink:
+			if op.Connector == "table" {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,183 @@
+// Package job turns a plan into tasks and runs them: the only place that knows
+// both plan nodes and operators.
+//
+// It knows no concrete connector, format, backend or Python worker: they come in
+// as [Parts] from cmd/gorge.
+package job
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorge-stream/gorge/internal/batch"
+	"github.com/gorge-stream/gorge/internal/codec"
+	"github.com/gorge-stream/gorge/internal/connector"
+	"github.com/gorge-stream/gorge/internal/exchange"
+	"github.com/gorge-stream/gorge/internal/keygroup"
+	"github.com/gorge-stream/gorge/internal/plan"
+	"github.com/gorge-stream/gorge/internal/state"
+	"github.com/gorge-stream/gorge/internal/task"
+	"github.com/gorge-stream/gorge/internal/udf"
+)
+
+// Parts are the implementations that a job is built from, by their words in the
+// pipeline file.
+type Parts struct {
+	Connectors map[string]connector.Registration
+	Formats    map[string]codec.Format
+	// State makes the backend of one operator in one task.
+	State func(layout state.Layout, groups keygroup.Range) state.Backend
+	// Function opens a user-defined function for arguments of the given kinds.
+	Function func(ctx context.Context, f plan.Function, args []batch.Kind) (Function, error)
+	// DeadLetters opens the sink of dead letters for pipelines that name none.
+	DeadLetters func() (connector.SinkWriter, error)
+}
+
+// Function is an open user-defined function.
+type Function interface {
+	udf.Func
+	Close() error
+}
+
+// Options are the choices of one run.
+type Options struct {
+	Parallelism int // tasks of a parallel stage, 1 to keygroup.Count
+	BatchRows   int // rows of a batch
+	BlockBytes  int // bytes of a source's block
+	DataDir     string
+	HTTP        connector.Mux // nil: no HTTP
+	Log         *slog.Logger
+	Now         func() time.Time
+	Terminal    bool // standard output is a terminal
+}
+
+// Defaults of Options.
+const (
+	DefaultBatchRows  = 4096
+	DefaultBlockBytes = 256 << 10
+)
+
+// Job is a pipeline ready to run, once.
+type Job struct {
+	plan  *plan.Plan
+	parts Parts
+	opts  Options
+
+	ctx    context.Context // of the tasks; ends with the job
+	cancel context.CancelFunc
+
+	feeds     []namedFeed
+	tasks     []runnable
+	inboxes   []*exchange.Inbox
+	functions map[string]Function
+	dead      *deadLetters
+	nodes     []*nodeStatus
+
+	started atomic.Int64 // nanoseconds since 1970
+	ended   atomic.Int64
+
+	mu  sync.Mutex
+	err error // first error; guarded by mu
+}
+
+type namedFeed struct {
+	name string
+	feed *task.Feed
+}
+
+// runnable is one task and how to run it.
+type runnable struct {
+	name  string
+	stats *task.Stats
+	inbox *exchange.Inbox // nil for source tasks
+	run   func() error
+	// abandon closes the chain of a task that never ran.
+	abandon func() error
+}
+
+// Run runs the job to the end of its input, or until the context ends, which
+// aborts it, or an error. It returns the first error. It may be called once.
+func (j *Job) Run(ctx context.Context) error {
+	j.started.Store(j.opts.Now().UnixNano())
+	unwatch := context.AfterFunc(ctx, func() { j.fail(context.Cause(ctx)) })
+	defer unwatch()
+	var wg sync.WaitGroup
+	for _, t := range j.tasks {
+		wg.Go(func() {
+			if err := t.run(); err != nil {
+				j.fail(err)
+			}
+		})
+	}
+	wg.Wait()
+	j.ended.Store(j.opts.Now().UnixNano())
+	j.close()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.err
+}
+
+// Abandon releases a job that is not going to run.
+func (j *Job) Abandon() {
+	for _, t := range j.tasks {
+		_ = t.abandon()
+	}
+	j.close()
+}
+
+// Stop ends the input: what the sources have accepted is processed, windows
+// close as at the end of a file, and Run returns.
+func (j *Job) Stop() {
+	for _, f := range j.feeds {
+		f.feed.Stop()
+	}
+}
+
+// fail ends every task with the first error of all.
+func (j *Job) fail(err error) {
+	j.mu.Lock()
+	first := j.err == nil && !errors.Is(err, task.ErrStopped)
+	if first {
+		j.err = err
+	}
+	j.mu.Unlock()
+	if !first {
+		return
+	}
+	j.cancel()
+	for _, f := range j.feeds {
+		f.feed.Fail(task.ErrStopped)
+	}
+	for _, b := range j.inboxes {
+		b.Close(task.ErrStopped)
+	}
+}
+
+// close releases what tasks share, after all of them have ended.
+func (j *Job) close() {
+	var errs []error
+	for _, f := range j.feeds {
+		errs = append(errs, f.feed.Close())
+	}
+	for _, b := range j.inboxes {
+		b.Close(task.ErrStopped)
+	}
+	for _, f := range j.functions {
+		errs = append(errs, f.Close())
+	}
+	if j.dead != nil {
+		errs = append(errs, j.dead.close(j.ctx, j.err == nil))
+	}
+	j.cancel()
+	if err := errors.Join(errs...); err != nil {
+		j.mu.Lock()
+		if j.err == nil {
+			j.err = err
+		}
+		j.mu.Unlock()
+	}
+}
