@@ -1,0 +1,52 @@
+package table
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/gorge-stream/gorge/internal/connector"
+	"github.com/gorge-stream/gorge/internal/diag"
+)
+
+// ServeStored registers the routes of all tables in the store in dir on mux,
+// without an engine and without changing anything. It refuses while an engine
+// has the store open. Close the result when mux serves no more.
+func ServeStored(dir string, mux connector.Mux) (io.Closer, error) {
+	files := vfs.Default
+	if _, err := files.Stat(files.PathJoin(dir, createdFile)); errors.Is(err, fs.ErrNotExist) {
+		return nil, diag.New("table/no-store", "there is no table store in %s", dir).
+			WithHint("name the data directory of the engine; it holds %q once a pipeline with a table has run", Dir)
+	}
+	lock, err := pebble.LockDirectory(dir, files)
+	if err != nil {
+		return nil, lockError(dir, err)
+	}
+	s := &store{dir: dir, log: slog.New(slog.DiscardHandler), now: time.Now, tables: map[string]*table{}, refs: 1}
+	opts := s.options(files)
+	opts.Lock, opts.ReadOnly = lock, true
+	s.db, err = pebble.Open(dir, opts)
+	if err = errors.Join(err, lock.Close()); err != nil {
+		return nil, openError(dir, err)
+	}
+	all, err := s.definitions()
+	if err != nil {
+		return nil, errors.Join(err, s.release())
+	}
+	a := newAPI(mux)
+	for _, d := range all {
+		a.add(newTable(s, d))
+	}
+	return closer(s.release), nil
+}
+
+// closer makes a function an io.Closer.
+type closer func() error
+
+// Close calls the function.
+func (c closer) Close() error { return c() }

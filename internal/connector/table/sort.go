@@ -1,0 +1,170 @@
+package table
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+)
+
+// entry is a row that waits in a writer's arena: key, then value.
+type entry struct{ off, key, value uint32 }
+
+// sorter puts entries in order of their keys, equal keys in the order they came.
+// Keys of one table share long prefixes ("dev-00012345"), so each round skips
+// what all keys of a run have in common and sorts by the next eight bytes.
+type sorter struct {
+	arena   []byte
+	entries []entry
+	items   []item
+	spare   []item
+}
+
+// item is an entry with the eight bytes of its key that a round looks at.
+type item struct {
+	word  uint64
+	index uint32
+}
+
+// few is the length of a run from which radix passes pay.
+const few = 96
+
+// sort returns the indexes of the entries in order; the result is valid until the next call.
+func (s *sorter) sort(arena []byte, entries []entry) []item {
+	s.arena, s.entries = arena, entries
+	s.items = slices.Grow(s.items[:0], len(entries))[:len(entries)]
+	s.spare = slices.Grow(s.spare[:0], len(entries))[:len(entries)]
+	for i := range s.items {
+		s.items[i].index = uint32(i)
+	}
+	s.run(s.items, 0)
+	return s.items
+}
+
+func (s *sorter) key(i item) []byte {
+	e := s.entries[i.index]
+	return s.arena[e.off : e.off+e.key]
+}
+
+// run sorts items whose keys are equal up to skip.
+func (s *sorter) run(items []item, skip int) {
+	for len(items) > 1 {
+		if len(items) < few {
+			s.compare(items)
+			return
+		}
+		skip = s.shared(items, skip)
+		ends := false
+		for i := range items {
+			items[i].word, ends = word(s.key(items[i]), skip, ends)
+		}
+		radix(items, s.spare)
+		switch {
+		case ends: // zeros behind the end of a key tie with zeros in another
+			ties(items, s.compareTie)
+			return
+		case items[0].word != items[len(items)-1].word:
+			ties(items, func(tie []item) { s.run(tie, skip+8) })
+			return
+		}
+		skip += 8
+	}
+}
+
+// word returns the eight bytes of key behind skip, zeros beyond its end, and
+// whether this or an earlier key ended before.
+func word(key []byte, skip int, ends bool) (uint64, bool) {
+	if len(key) >= skip+8 {
+		return binary.BigEndian.Uint64(key[skip:]), ends
+	}
+	var w [8]byte
+	copy(w[:], key[min(skip, len(key)):])
+	return binary.BigEndian.Uint64(w[:]), true
+}
+
+// ties calls fn for every run of equal words.
+func ties(items []item, fn func(tie []item)) {
+	for i := 0; i < len(items); {
+		j := i + 1
+		for j < len(items) && items[j].word == items[i].word {
+			j++
+		}
+		if j-i > 1 {
+			fn(items[i:j])
+		}
+		i = j
+	}
+}
+
+// compareTie sorts a run that is most often one key, written many times.
+func (s *sorter) compareTie(items []item) {
+	first := s.key(items[0])
+	for _, i := range items[1:] {
+		if !bytes.Equal(s.key(i), first) {
+			s.compare(items)
+			return
+		}
+	}
+}
+
+func (s *sorter) compare(items []item) {
+	slices.SortStableFunc(items, func(a, b item) int { return bytes.Compare(s.key(a), s.key(b)) })
+}
+
+// shared returns how many bytes all keys of a run have in common, at least skip.
+func (s *sorter) shared(items []item, skip int) int {
+	first := s.key(items[0])
+	n := len(first)
+	for _, i := range items[1:] {
+		key := s.key(i)
+		n = min(n, len(key))
+		if bytes.Equal(key[skip:n], first[skip:n]) {
+			continue
+		}
+		for n = skip; key[n] == first[n]; n++ {
+		}
+		if n == skip {
+			break
+		}
+	}
+	return n
+}
+
+// radix sorts by word, stable, a byte at a time from the last; bytes that are
+// the same in all words cost nothing but their count.
+func radix(items, spare []item) {
+	var counts [8][256]uint32
+	sorted := true
+	last := uint64(0)
+	for _, i := range items {
+		w := i.word
+		sorted = sorted && w >= last
+		last = w
+		for b := range 8 {
+			counts[b][byte(w>>(8*b))]++
+		}
+	}
+	if sorted {
+		return
+	}
+	src, dst := items, spare[:len(items)]
+	for b := range 8 {
+		c := &counts[b]
+		shift := 8 * b
+		if c[byte(src[0].word>>shift)] == uint32(len(items)) {
+			continue
+		}
+		at := uint32(0)
+		for v := range c {
+			c[v], at = at, at+c[v]
+		}
+		for _, i := range src {
+			v := byte(i.word >> shift)
+			dst[c[v]] = i
+			c[v]++
+		}
+		src, dst = dst, src
+	}
+	if &src[0] != &items[0] {
+		copy(items, src)
+	}
+}
