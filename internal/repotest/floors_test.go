@@ -51,6 +51,9 @@ var floors = map[string]floor{
 
 // floorOf returns the floor of a folder of the module and whether it is placed.
 func floorOf(dir string) (floor, bool) {
+	if dir == "python" || dir == "api" {
+		return vocabulary, true // embedded files: they are data
+	}
 	inside, ok := strings.CutPrefix(dir, "internal/")
 	if !ok {
 		return edges, true // cmd, bench, test, examples

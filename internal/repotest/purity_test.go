@@ -89,7 +89,7 @@ func goroutineLeakRule(t *tree) []finding {
 				return starts == ""
 			})
 		}
-		if starts != "" && !uses(p.tests(), "goleak.VerifyTestMain") && !uses(p.tests(), "goleak.VerifyNone") {
+		if starts != "" && !uses(p.tests(), "goleak.VerifyTestMain") && !uses(p.tests(), "goleak.VerifyNone") && !uses(p.tests(), "goleak.Find") {
 			out = append(out, finding{starts, "the package starts goroutines and does not look for leaks: add func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }"})
 		}
 	}
