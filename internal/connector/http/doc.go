@@ -1,0 +1,24 @@
+// Package httpio speaks HTTP: a source that takes rows by POST on the engine's
+// one address, and a sink that posts rows to somebody else.
+//
+// The source knows requests and answers; the format of the pipeline file decodes
+// them. The sink knows requests, retries and refusals; the format encodes the
+// rows. Neither knows watermarks, barriers or the plan. What the package holds:
+//
+//	H1  A request is accepted whole or not at all: it is decoded before any of
+//	    its rows is queued, and the sender learns the first bad line.
+//	H2  202 means queued in memory, not durable: a crash loses queued rows.
+//	H3  All memory that senders can claim is counted in one budget (queue), from
+//	    the first byte of a body to the rows that the pipeline has not taken yet.
+//	    When it is used up the answer is 429 with Retry-After.
+//	H4  After Drain no request is accepted (503), every row that was accepted is
+//	    still handed out, and then the split ends.
+//	H5  The sink repeats a request only with the same body and the same
+//	    Idempotency-Key, which follows from the rows alone.
+//	H6  A row that the other side refuses for good becomes a dead letter; no row
+//	    is given up silently.
+//
+// Goroutines: the source has none of its own, its handler runs in those of the
+// server. The sink has one per request in flight, at most in_flight; they end in
+// Flush, or in Close by cancellation.
+package httpio

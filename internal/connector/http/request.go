@@ -1,0 +1,101 @@
+package httpio
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"net/url"
+
+	"github.com/gorge-stream/gorge/internal/batch"
+	"github.com/gorge-stream/gorge/internal/codec"
+	"github.com/gorge-stream/gorge/internal/diag"
+)
+
+// request is a group of rows on its way. Whoever holds it owns it: the task
+// while it is filled, then one sender.
+type request struct {
+	text []byte // the encoded rows
+	ends []int  // where each of them ends
+	body []byte // what is sent; sealed before the first attempt
+	key  string // for Idempotency-Key
+}
+
+// keptText is the largest buffer that a request keeps for the next rows.
+const keptText = 1 << 20
+
+// add appends row i of b.
+func (r *request) add(e codec.Encoder, b *batch.Batch, i int) error {
+	text, err := e.Encode(r.text, b, i, i+1)
+	if err != nil {
+		return err
+	}
+	r.text = text
+	r.ends = append(r.ends, len(text))
+	return nil
+}
+
+// row returns row i without its line end.
+func (r *request) row(i int) []byte {
+	from := 0
+	if i > 0 {
+		from = r.ends[i-1]
+	}
+	return bytes.TrimRight(r.text[from:r.ends[i]], "\r\n")
+}
+
+// seal makes body and key.
+func (r *request) seal(s *sink) {
+	r.body = r.body[:0]
+	switch s.body {
+	case "object":
+		r.body = append(r.body, r.row(0)...)
+	case "array":
+		r.body = append(r.body, '[')
+		for i := range r.ends {
+			if i > 0 {
+				r.body = append(r.body, ',')
+			}
+			r.body = append(r.body, r.row(i)...)
+		}
+		r.body = append(r.body, ']')
+	default:
+		r.body = append(r.body, s.encoder.Header()...)
+		r.body = append(r.body, r.text...)
+		r.body = append(r.body, s.encoder.Footer()...)
+	}
+	r.key = keyOf(s.name, r.text)
+}
+
+// keyOf is the Idempotency-Key: 128 bits of a hash of the sink's name and the
+// rows. The length of the name goes first, so that no two pairs run together.
+func keyOf(name string, rows []byte) string {
+	h := sha256.New()
+	var n [8]byte
+	binary.LittleEndian.PutUint64(n[:], uint64(len(name)))
+	h.Write(n[:])
+	h.Write([]byte(name))
+	h.Write(rows)
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// reset forgets the rows.
+func (r *request) reset() {
+	r.text, r.body, r.ends, r.key = r.text[:0], r.body[:0], r.ends[:0], ""
+	if cap(r.text) > keptText {
+		r.text, r.body = nil, nil
+	}
+}
+
+// parseURL checks the address of a sink and returns it with the part that may be printed.
+func parseURL(s string) (address, shown string, _ *diag.Error) {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil || u.Host == "" || u.Opaque != "":
+		return "", "", diag.New("http/url", "the url of the sink is no address of a web server").WithHint("write it like http://localhost:9000/alerts")
+	case u.Scheme != "http" && u.Scheme != "https":
+		return "", "", diag.New("http/url", "the url of the sink has the scheme %q", u.Scheme).WithHint("it must be http or https")
+	}
+	u.Fragment = ""
+	return u.String(), u.Scheme + "://" + u.Host, nil
+}

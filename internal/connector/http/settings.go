@@ -1,0 +1,73 @@
+package httpio
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/gorge-stream/gorge/internal/connector"
+	"github.com/gorge-stream/gorge/internal/delivery"
+	"github.com/gorge-stream/gorge/internal/spec"
+)
+
+// Registration lists the connector.
+var Registration = connector.Registration{
+	Source:        sourceDecl,
+	Sink:          sinkDecl,
+	DefaultFormat: "json",
+	SourcePromise: func(*spec.Values) delivery.Promise {
+		return delivery.Promise{Guarantee: delivery.AtMostOnce, Why: "rows that were answered with 202 lie in memory until the pipeline has taken them: a crash loses them"}
+	},
+	SinkPromise: func(set *spec.Values) delivery.Promise {
+		if set.Int("batch") > 1 {
+			return delivery.Promise{Guarantee: delivery.AtLeastOnce, Why: "a request may be sent again, and after a restart its rows may be grouped in another way under another Idempotency-Key"}
+		}
+		return delivery.Promise{Guarantee: delivery.Idempotent, Why: "a request may be sent again; its Idempotency-Key lets the receiver drop the repetition"}
+	},
+	NewSource: newSource,
+	NewSink:   newSink,
+	CheckSink: checkSink,
+}
+
+var sourceDecl = &spec.Decl{
+	Name:    "http",
+	Summary: "Takes rows by POST /ingest/NAME on the address of the engine.",
+	Doc: `NAME is the name of the source; ` + "`POST /ingest`" + ` works too while there is one such source. The body is what the format
+reads: for JSON one object, an array of objects or one object a line. ` + "`Content-Encoding: gzip`" + ` and ` + "`zstd`" + ` are understood.
+
+A request is accepted whole or not at all. Answers: 202 ` + "`{\"accepted\": n}`" + ` when the rows are queued (in memory: not durable yet);
+400 with the first bad line and the reason; 408 when the body comes too slowly; 413 when it is too large; 415 for another
+` + "`Content-Type`" + ` or encoding; 429 with ` + "`Retry-After`" + ` when the pipeline cannot keep up; 503 while the engine stops.`,
+	Fields: []spec.Field{
+		{Name: "max_body", Type: spec.Size, Default: int64(8 << 20), Min: 1, Max: 1 << 30, Doc: "The largest body, as sent and after decompression."},
+		{Name: "queue", Type: spec.Size, Default: int64(64 << 20), Min: 64 << 10, Max: 64 << 30, Doc: "Memory for requests being read and rows waiting for the pipeline."},
+		{Name: "max_requests", Type: spec.Int, Default: int64(1000), Min: 1, Max: 100_000, Doc: "Requests handled at the same time."},
+		{Name: "body_timeout", Type: spec.Duration, Default: 30 * time.Second, Min: 1e6, Max: 3600e9, Doc: "How long a body may take to arrive."},
+		{Name: "max_delay", Type: spec.Duration, Default: time.Millisecond, Min: 0, Max: 60e9, Doc: "How long rows of small requests wait to be taken together."},
+	},
+	Example: "http: {max_body: 1MiB}",
+}
+
+var sinkDecl = &spec.Decl{
+	Name:    "http",
+	Summary: "Sends rows by POST or PUT.",
+	Doc: `Each row is a request of its own, or ` + "`batch`" + ` rows together. Up to ` + "`in_flight`" + ` requests run at the same time, so that
+rows may arrive in another order than they were made in, also those of one key.
+
+Connection errors, timeouts and the answers 408, 425, 429 and 5xx are tried again with growing pauses (` + "`Retry-After`" + ` is
+respected) for ` + "`retry_for`" + `. Redirects are not followed. Any other answer than 2xx refuses the rows for good: they become dead
+letters with the status and the beginning of the answer. Every attempt carries the same ` + "`Idempotency-Key`" + `, made of the
+name of the sink and the rows: equal rows have equal keys.`,
+	Fields: []spec.Field{
+		{Name: "url", Type: spec.String, Required: true, Doc: "Where to send to: http or https. Only scheme and host are ever printed."},
+		{Name: "method", Type: spec.Enum, Values: []string{http.MethodPost, http.MethodPut}, Default: http.MethodPost, Doc: "The request method."},
+		{Name: "headers", Type: spec.StringMap, Doc: "Headers of every request. Take secrets from the environment: `Authorization: \"Bearer ${TOKEN}\"`. They are never printed."},
+		{Name: "batch", Type: spec.Int, Default: int64(1), Min: 1, Max: 100_000, Doc: "Rows of a request. Fewer are sent when the input runs dry."},
+		{Name: "body", Type: spec.Enum, Values: []string{"object", "array", "lines"}, Doc: "How JSON rows make a body: one object, an array, or an object a line. The default is object, with `batch` over 1 array."},
+		{Name: "timeout", Type: spec.Duration, Default: 10 * time.Second, Min: 1e6, Max: 3600e9, Doc: "How long one attempt may take."},
+		{Name: "retry_for", Type: spec.Duration, Default: time.Minute, Min: 0, Max: 86400e9, Doc: "How long a request is tried again before it counts as failed."},
+		{Name: "in_flight", Type: spec.Int, Default: int64(8), Min: 1, Max: 1000, Doc: "Requests at the same time."},
+		{Name: "on_failure", Type: spec.Enum, Values: []string{"fail", "dead_letter"}, Default: "fail", Doc: "What happens when retries run out: the job fails, or the rows become dead letters and the job goes on."},
+	},
+	Short:   "url",
+	Example: `http: {url: "http://localhost:9000/alerts", headers: {Authorization: "Bearer ${TOKEN:-none}"}}`,
+}
