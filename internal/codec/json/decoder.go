@@ -2,6 +2,8 @@ package json
 
 import (
 	"bytes"
+	"fmt"
+	"slices"
 
 	"github.com/gorge-stream/gorge/internal/batch"
 	"github.com/gorge-stream/gorge/internal/codec"
@@ -10,10 +12,15 @@ import (
 // maxArena is the bytes of long strings of one column at which a batch counts as full.
 const maxArena = 16 << 20
 
+// maxBlock is the largest block in bytes: places within it are 32 bits wide.
+const maxBlock = 1 << 31
+
 // decoder turns blocks into batches: it finds the records, and moves the batches.
 type decoder struct {
 	parser
+	predictor
 	layout string
+	padded []byte // copy of a block without room behind it
 
 	// of the current Decode
 	sink  codec.Sink
@@ -22,6 +29,8 @@ type decoder struct {
 	row   int   // next free row of batch
 	at    int   // where line was counted up to
 	line  int64 // number of the line that holds at, from 1
+
+	longest int // bytes of a line from which on it is too long; 0: none of the block can be
 }
 
 var _ codec.Decoder = (*decoder)(nil)
@@ -32,6 +41,13 @@ func newDecoder(layout string, columns []codec.Column, limits codec.Limits) *dec
 
 // Decode decodes a block; see codec.Decoder.
 func (d *decoder) Decode(block []byte, sink codec.Sink) error {
+	if len(block) > maxBlock {
+		return fmt.Errorf("json: a block of %d bytes is over the limit of %d", len(block), maxBlock)
+	}
+	if cap(block)-len(block) < codec.Pad {
+		d.padded = append(d.padded[:0], block...)
+		block = slices.Grow(d.padded, codec.Pad)
+	}
 	d.sink, d.block, d.row, d.at, d.line = sink, block, 0, 0, 1
 	d.batch = sink.Next()
 	d.use(d.batch)
@@ -147,19 +163,31 @@ func (d *decoder) one(from, to int) error {
 
 // lines decodes one record a line.
 func (d *decoder) lines() error {
-	for from := 0; from < len(d.block); {
-		to := len(d.block)
-		if i := bytes.IndexByte(d.block[from:], '\n'); i >= 0 {
-			to = from + i
-		}
-		if space(d.block[:to], from) < to {
-			if err := d.one(from, to); err != nil {
-				return err
-			}
-		}
-		from = to + 1
+	d.longest = 0
+	if len(d.block) > d.limits.RecordBytes {
+		d.longest = d.limits.RecordBytes
 	}
-	return nil
+	d.scan.start(d.block)
+	for {
+		room, err := d.room()
+		if err != nil {
+			return err
+		}
+		if len(d.shapes) == 0 {
+			room = 1
+		}
+		n := d.scan.gather(&d.group, min(room, groupLines))
+		if n == 0 {
+			break
+		}
+		if err := d.decodeGroup(n); err != nil {
+			return err
+		}
+	}
+	if d.scan.pos == len(d.block) {
+		return nil
+	}
+	return d.general(d.scan.pos, len(d.block)) // the last line has no newline
 }
 
 // sequence decodes objects from i on that are separated by white space.
