@@ -52,8 +52,8 @@ func testCatalog() *Catalog {
 				DefaultFormat: "json", Promise: promise(delivery.Idempotent, "the receiver sees repetitions"),
 			},
 			"table": {
-				Decl: decl("table", "", spec.Field{Name: "key", Type: spec.Strings, Required: true, Doc: "The key columns."}, spec.Field{Name: "retain", Type: spec.Duration}),
-				Time: true, Check: checkTable, Promise: promise(delivery.Idempotent, "rows are upserted by key"),
+				Decl:  decl("table", "", spec.Field{Name: "key", Type: spec.Strings, Required: true, Doc: "The key columns."}, spec.Field{Name: "retain", Type: spec.Duration}),
+				Check: checkTable, Promise: promise(delivery.Idempotent, "rows are upserted by key"),
 			},
 			"null": {Decl: decl("null", ""), Parallel: true},
 		},

@@ -70,20 +70,19 @@ var stepDecl = &spec.Decl{
 
 // operation is one of the things a step can do.
 type operation struct {
-	key   string   // the setting that chooses it
-	needs []string // settings that must come with it
-	takes []string // settings that may come with it
-	doc   string
-	// example is a file that passes; tests run it.
-	example string
+	key     string   // the setting that chooses it
+	needs   []string // settings that must come with it
+	takes   []string // settings that may come with it
+	doc     string
+	example string // a step that passes; tests run it
 }
 
 var operations = []operation{
-	{key: "where", doc: "Keeps some rows."},
-	{key: "select", doc: "Makes new columns."},
-	{key: "window", needs: []string{"aggregate"}, takes: []string{"key_by", "late"}, doc: "Aggregates per key and window."},
-	{key: "running", takes: []string{"key_by", "ttl"}, doc: "Adds statistics of the key so far to each row."},
-	{key: "call", doc: "Adds the results of a user-defined function to each row."},
+	{key: "where", doc: "Keeps the rows for which a condition is true.", example: "hot: {from: readings, where: temperature > 30}"},
+	{key: "select", doc: "Makes new columns, and leaves the others out.", example: "fahrenheit: {from: readings, select: {device_id: device_id, ts: ts, degrees: temperature * 1.8 + 32}}"},
+	{key: "window", needs: []string{"aggregate"}, takes: []string{"key_by", "late"}, doc: "Aggregates rows per key and window of event time.", example: "averages: {from: readings, key_by: device_id, window: {tumbling: 10s}, aggregate: {avg_temp: avg(temperature), n: count()}}"},
+	{key: "running", takes: []string{"key_by", "ttl"}, doc: "Adds to each row statistics over all rows of its key so far.", example: "profiled: {from: readings, key_by: device_id, running: {mean: mean(temperature), std: stddev(temperature)}, ttl: 7d}"},
+	{key: "call", doc: "Adds to each row the results of a function of the functions section.", example: "scored: {from: readings, call: {score: anomaly_score(temperature)}}"},
 }
 
 var sinkDecl = &spec.Decl{

@@ -38,7 +38,6 @@ type SinkInfo struct {
 	DefaultFormat string
 	Bytes         bool // takes encoded chunks: the planner puts an Encode node before it
 	Parallel      bool // every task may have a writer of its own
-	Time          bool // wants the event time of the rows, hidden if the user does not name it
 	Promise       func(set *spec.Values) delivery.Promise
 	Check         func(set *spec.Values, schema *batch.Schema) error
 }
@@ -208,8 +207,8 @@ type Sink struct {
 	FormatSet *spec.Values
 	// Delivery is what the file demands, nil when it demands nothing.
 	Delivery *delivery.Guarantee
-	// Bytes, Parallel and Time are copied from the SinkInfo of the connector.
-	Bytes, Parallel, Time bool
+	// Bytes and Parallel are copied from the SinkInfo of the connector.
+	Bytes, Parallel bool
 }
 
 // Combine makes partial results of a window step before the exchange. Its

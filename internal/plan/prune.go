@@ -69,7 +69,6 @@ func require(n *Node, out, in *needs, schema *batch.Schema) {
 	switch op := n.Op.(type) {
 	case *Sink:
 		in.add(schema.Names()...)
-		in.time = in.time || op.Time
 	case *Filter:
 		pass()
 		in.expressions(op.Where)

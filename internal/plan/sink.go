@@ -38,7 +38,7 @@ func (c *compiler) sinkEdge(v *yamlValue, decl *spec.Decl, what string) (op *Sin
 	info := c.cat.Sinks[x.connector]
 	op = &Sink{
 		Connector: x.connector, Set: c.connectorSettings(x.settings, info.Decl, what),
-		Bytes: info.Bytes, Parallel: info.Parallel, Time: info.Time,
+		Bytes: info.Bytes, Parallel: info.Parallel,
 	}
 	if x.format != nil && info.DefaultFormat == "" && !info.Bytes {
 		c.errorf(codeFormat, x.format.place, "%s has a format, but %s takes rows as they are", what, x.connector).WithHint("leave the format out")

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/agnivade/levenshtein"
 
@@ -110,13 +109,13 @@ func (d *decoder) scalar(v *yamlValue, f *spec.Field) (any, bool) {
 		if err != nil {
 			return wrong("write a whole number, for example 8")
 		}
-		return n, d.inRange(v, f, float64(n), func(x float64) string { return strconv.FormatInt(int64(x), 10) })
+		return n, d.inRange(v, f, float64(n))
 	case spec.Float:
 		n, err := strconv.ParseFloat(v.text, 64)
 		if err != nil || math.IsNaN(n) || math.IsInf(n, 0) {
 			return wrong("write a number, for example 0.5")
 		}
-		return n, d.inRange(v, f, n, func(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) })
+		return n, d.inRange(v, f, n)
 	case spec.Bool:
 		if v.text != "true" && v.text != "false" {
 			return wrong("write true or false")
@@ -127,13 +126,13 @@ func (d *decoder) scalar(v *yamlValue, f *spec.Field) (any, bool) {
 		if err != nil {
 			return wrong(err.Error())
 		}
-		return n, d.inRange(v, f, float64(n), func(x float64) string { return formatDuration(time.Duration(x)) })
+		return n, d.inRange(v, f, float64(n))
 	case spec.Size:
 		n, err := parseSize(v.text)
 		if err != nil {
 			return wrong(err.Error())
 		}
-		return n, d.inRange(v, f, float64(n), formatSize)
+		return n, d.inRange(v, f, float64(n))
 	case spec.Enum:
 		if !slices.Contains(f.Values, v.text) {
 			d.errorf(codeWord, v.place, "%q cannot be %q", f.Name, clip(v.text)).WithHint("%s", choices(v.text, f.Values))
@@ -155,11 +154,11 @@ func formatSize(x float64) string {
 	return strconv.FormatFloat(x, 'f', -1, 64)
 }
 
-func (d *decoder) inRange(v *yamlValue, f *spec.Field, x float64, format func(float64) string) bool {
+func (d *decoder) inRange(v *yamlValue, f *spec.Field, x float64) bool {
 	if f.Min == f.Max || x >= f.Min && x <= f.Max {
 		return true
 	}
-	d.errorf(codeRange, v.place, "%q is %s, outside %s to %s", f.Name, clip(v.text), format(f.Min), format(f.Max))
+	d.errorf(codeRange, v.place, "%q is %s, outside %s to %s", f.Name, clip(v.text), boundText(f, f.Min), boundText(f, f.Max))
 	return false
 }
 
