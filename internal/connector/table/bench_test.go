@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -82,17 +84,34 @@ func verify(b *testing.B, s *store, start int64) {
 	}
 }
 
+// processor returns the processor time that the process has taken, compactions included.
+func processor(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+func report(b *testing.B, used time.Duration) {
+	rows := benchRows * float64(b.N)
+	b.ReportMetric(rows/b.Elapsed().Seconds()/1e6, "Mrows/s")
+	b.ReportMetric(rows/used.Seconds()/1e6, "Mrows/cpu-s")
+	b.StopTimer()
+}
+
 // BenchmarkUpsertWindow writes closed windows of 500,000 rows one after the
 // other and reads the last one back, first as the sink does it, then with the
 // same rows in the order of their hash and a batch per 1,000.
 func BenchmarkUpsertWindow(b *testing.B) {
 	b.Run("sink", func(b *testing.B) {
 		w := sink(b, b.TempDir(), "bench", settings(byDevice, 0), readings, http.NewServeMux())
-		start := int64(0)
+		start, used := int64(0), time.Duration(0)
 		for b.Loop() {
 			b.StopTimer()
 			start += 10 * second
 			rows := window(start)
+			before := processor(b)
 			b.StartTimer()
 			for _, x := range rows {
 				if err := w.Write(b.Context(), x); err != nil {
@@ -102,20 +121,21 @@ func BenchmarkUpsertWindow(b *testing.B) {
 			if err := w.Flush(b.Context()); err != nil {
 				b.Fatal(err)
 			}
+			used += processor(b) - before
 		}
-		b.ReportMetric(benchRows*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mrows/s")
-		b.StopTimer()
+		report(b, used)
 		verify(b, w.table.store, start)
 		finish(b, w)
 	})
 	b.Run("naive", func(b *testing.B) {
 		w := sink(b, b.TempDir(), "bench", settings(byDevice, 0), readings, http.NewServeMux())
 		db := w.table.store.db
-		start := int64(0)
+		start, used := int64(0), time.Duration(0)
 		for b.Loop() {
 			b.StopTimer()
 			start += 10 * second
 			rows := window(start)
+			before := processor(b)
 			b.StartTimer()
 			batches := db.NewBatch()
 			for _, x := range rows {
@@ -137,9 +157,9 @@ func BenchmarkUpsertWindow(b *testing.B) {
 			if err := batches.Commit(pebble.NoSync); err != nil {
 				b.Fatal(err)
 			}
+			used += processor(b) - before
 		}
-		b.ReportMetric(benchRows*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mrows/s")
-		b.StopTimer()
+		report(b, used)
 		verify(b, w.table.store, start)
 		finish(b, w)
 	})

@@ -14,8 +14,8 @@ import (
 type span struct{ lo, hi []byte }
 
 // scan reads the rows of a table whose key columns lie in their spans. It jumps
-// over what cannot match: where a column is before its span it seeks to the
-// span's beginning, where it is behind it seeks past everything with the same
+// over what cannot match: where a column is before its span it goes to the
+// span's beginning, where it is behind it goes past everything with the same
 // columns before it.
 type scan struct {
 	table *table
@@ -31,10 +31,12 @@ type scan struct {
 }
 
 const (
-	seekSteps = 8
-	maxSteps  = 1 << 20
-	// patience is the number of keys in a row that are stepped over before a seek pays.
-	patience = 4
+	seekSteps = 64
+	maxSteps  = 4 << 20
+	// patience is the number of keys in a row that are stepped over before a seek
+	// is tried: as many as cost what a seek costs, so that neither dense nor
+	// sparse matches cost more than twice the best.
+	patience = 128
 )
 
 // newScan opens an iterator on one state of the store. after is the key to go on
@@ -64,7 +66,7 @@ func newScan(t *table, c *conditions, after []byte) (*scan, error) {
 // whether there is one; spent tells that the steps were used up at the current
 // key, which does not match.
 func (s *scan) row() (found, spent bool, err error) {
-	for missed := patience; s.it.Valid(); missed++ {
+	for missed := 0; s.it.Valid(); missed++ {
 		key := s.it.Key()
 		column, behind, err := s.judge(key)
 		if err != nil {
@@ -76,7 +78,7 @@ func (s *scan) row() (found, spent bool, err error) {
 			return true, false, nil
 		case s.steps > maxSteps:
 			return false, true, nil
-		case missed < patience:
+		case missed < patience && column > 0: // else nothing more of the bucket can match
 			s.next()
 		default:
 			missed = 0

@@ -6,43 +6,44 @@ import (
 	"slices"
 )
 
-// entry is a row that waits in a writer's arena: key, then value.
-type entry struct{ off, key, value uint32 }
+// A row waits in a writer's arena as: length of key u32 | length of value u32 |
+// key | value, so that one place in memory has all of it.
+const rowHead = 8
 
-// sorter puts entries in order of their keys, equal keys in the order they came.
+// rowAt returns key and value of the row at off.
+func rowAt(arena []byte, off uint32) (key, value []byte) {
+	p := arena[off:]
+	n := rowHead + binary.LittleEndian.Uint32(p)
+	return p[rowHead:n], p[n : n+binary.LittleEndian.Uint32(p[4:])]
+}
+
+// item is a row in an arena with the eight bytes of its key that the sorter looks at.
+type item struct {
+	word uint64
+	off  uint32
+}
+
+// sorter puts rows in order of their keys, equal keys in the order they came.
 // Keys of one table share long prefixes ("dev-00012345"), so each round skips
 // what all keys of a run have in common and sorts by the next eight bytes.
 type sorter struct {
-	arena   []byte
-	entries []entry
-	items   []item
-	spare   []item
-}
-
-// item is an entry with the eight bytes of its key that a round looks at.
-type item struct {
-	word  uint64
-	index uint32
+	arena []byte
+	spare []item
 }
 
 // few is the length of a run from which radix passes pay.
 const few = 96
 
-// sort returns the indexes of the entries in order; the result is valid until the next call.
-func (s *sorter) sort(arena []byte, entries []entry) []item {
-	s.arena, s.entries = arena, entries
-	s.items = slices.Grow(s.items[:0], len(entries))[:len(entries)]
-	s.spare = slices.Grow(s.spare[:0], len(entries))[:len(entries)]
-	for i := range s.items {
-		s.items[i].index = uint32(i)
-	}
-	s.run(s.items, 0)
-	return s.items
+// sort sorts items, which are rows in arena.
+func (s *sorter) sort(arena []byte, items []item) {
+	s.arena = arena
+	s.spare = slices.Grow(s.spare[:0], len(items))[:len(items)]
+	s.run(items, 0)
 }
 
 func (s *sorter) key(i item) []byte {
-	e := s.entries[i.index]
-	return s.arena[e.off : e.off+e.key]
+	p := s.arena[i.off:]
+	return p[rowHead : rowHead+binary.LittleEndian.Uint32(p)]
 }
 
 // run sorts items whose keys are equal up to skip.

@@ -35,9 +35,10 @@ type writer struct {
 	cols    []*batch.Column // scratch: valCols of the current batch
 
 	arena   []byte
-	entries []entry
-	newest  uint64 // latest bucket among the entries
+	items   []item // of the rows in the arena
+	newest  uint64 // latest bucket among them
 	sorter  sorter
+	touched byte // keeps the touching of rows ahead from being optimised away
 	pending *pebble.Batch
 	closed  bool
 }
@@ -70,7 +71,7 @@ func (w *writer) Write(ctx context.Context, b *batch.Batch) error {
 	}
 	for i := range b.Len() {
 		w.add(b, i)
-		if len(w.arena) >= gatherBytes || len(w.entries) >= gatherRows {
+		if len(w.arena) >= gatherBytes || len(w.items) >= gatherRows {
 			if err := w.Flush(ctx); err != nil {
 				return err
 			}
@@ -82,6 +83,7 @@ func (w *writer) Write(ctx context.Context, b *batch.Batch) error {
 // add puts row i into the arena.
 func (w *writer) add(b *batch.Batch, i int) {
 	off := len(w.arena)
+	start := off + rowHead
 	bucket := uint64(0)
 	if w.timeCol >= 0 {
 		if c := b.Col(w.timeCol); c.IsNull(i) {
@@ -91,49 +93,59 @@ func (w *writer) add(b *batch.Batch, i int) {
 			w.newest = max(w.newest, bucket)
 		}
 	}
-	a := appendPrefix(w.arena, w.table.def.ID, bucket)
+	a := binary.LittleEndian.AppendUint64(w.arena, 0) // rowHead
+	a = appendPrefix(a, w.table.def.ID, bucket)
 	for _, c := range w.keyCols {
 		a = appendKeyColumn(a, b.Col(c), i)
 	}
-	key := len(a) - off
+	key := len(a) - start
 	a = appendRow(a, w.cols, i)
-	value := len(a) - off - key
+	value := len(a) - start - key
 	if key-prefixLen > maxKeyBytes || value > maxRowBytes {
 		w.arena = a[:off]
 		w.dead("too_long", fmt.Sprintf("key of %d and values of %d bytes: a table takes %d and %d", key-prefixLen, value, maxKeyBytes, maxRowBytes),
 			appendJSONRow(nil, b, i))
 		return
 	}
+	binary.LittleEndian.PutUint32(a[off:], uint32(key))
+	binary.LittleEndian.PutUint32(a[off+4:], uint32(value))
 	w.arena = a
-	w.entries = append(w.entries, entry{uint32(off), uint32(key), uint32(value)})
+	w.items = append(w.items, item{off: uint32(off)})
 }
 
 // Flush sorts and writes what was gathered. When it returns, reads see the rows.
 func (w *writer) Flush(ctx context.Context) error {
-	if len(w.entries) == 0 {
+	if len(w.items) == 0 {
 		return nil
 	}
-	defer func() { w.arena, w.entries, w.newest = w.arena[:0], w.entries[:0], 0 }()
+	defer func() { w.arena, w.items, w.newest = w.arena[:0], w.items[:0], 0 }()
 	first := w.table.keepFrom(w.newest)
-	sorted := w.sorter.sort(w.arena, w.entries)
-	old := sort.Search(len(sorted), func(i int) bool { return binary.BigEndian.Uint64(w.sorter.key(sorted[i])[4:]) >= first })
+	w.sorter.sort(w.arena, w.items)
+	old := sort.Search(len(w.items), func(i int) bool { return binary.BigEndian.Uint64(w.sorter.key(w.items[i])[4:]) >= first })
 	w.table.expired.Add(int64(old))
-	if err := w.write(sorted[old:]); err != nil {
+	if err := w.write(w.items[old:]); err != nil {
 		return fmt.Errorf("write table %s: %w", w.table.def.Name, err)
 	}
-	w.table.fresh.Add(int64(len(sorted) - old))
+	w.table.fresh.Add(int64(len(w.items) - old))
 	return w.table.drop(ctx, first)
 }
 
-// write commits entries in order, the last of each key (T1).
+// ahead is how many rows before its turn a row is touched: in order of keys the
+// arena is read all over, and misses that overlap cost a fraction.
+const ahead = 16
+
+// write commits rows in order, of each key the last (T1).
 func (w *writer) write(sorted []item) error {
+	touched := byte(0)
 	for n, i := range sorted {
-		e := w.entries[i.index]
-		key := w.arena[e.off : e.off+e.key]
+		if n+ahead < len(sorted) {
+			touched |= w.arena[sorted[n+ahead].off]
+		}
+		key, value := rowAt(w.arena, i.off)
 		if n+1 < len(sorted) && bytes.Equal(key, w.sorter.key(sorted[n+1])) {
 			continue
 		}
-		if err := w.pending.Set(key, w.arena[e.off+e.key:e.off+e.key+e.value], nil); err != nil {
+		if err := w.pending.Set(key, value, nil); err != nil {
 			return err
 		}
 		if w.pending.Len() >= commitBytes {
@@ -142,6 +154,7 @@ func (w *writer) write(sorted []item) error {
 			}
 		}
 	}
+	w.touched = touched
 	return w.commit()
 }
 
