@@ -292,35 +292,36 @@ func (p *pane) grow(n int) error {
 
 // rebuild moves the records for which keep is true (nil: all) to a table of the given size.
 func (p *pane) rebuild(slots int, keep func(record.Ref) bool) error {
-	old := *p
-	if err := p.allocate(slots); err != nil {
+	to := *p
+	if err := to.allocate(slots); err != nil {
 		return err
 	}
 	if keep != nil {
-		p.keys = nil
+		to.keys = nil
 	}
-	p.n = 0
+	to.n = 0
 	words := uintptr(p.stride)
-	for i := uint32(0); i < uint32(old.slots); i++ {
-		s := old.slot(i)
+	for i := uint32(0); i < uint32(p.slots); i++ {
+		s := p.slot(i)
 		if s[0] == 0 || keep != nil && !keep(i*uint32(p.stride)+keyWords) {
 			continue
 		}
-		j := p.scale.Slot(old.hash(s))
-		for p.slot(j)[0] != 0 {
-			if j++; j == uint32(p.slots) {
+		j := to.scale.Slot(p.hash(s))
+		for to.slot(j)[0] != 0 {
+			if j++; j == uint32(to.slots) {
 				j = 0
 			}
 		}
-		copy(unsafe.Slice((*uint64)(unsafe.Pointer(p.slot(j))), words), unsafe.Slice((*uint64)(unsafe.Pointer(s)), words))
+		d := to.slot(j)
+		copy(unsafe.Slice((*uint64)(unsafe.Pointer(d)), words), unsafe.Slice((*uint64)(unsafe.Pointer(s)), words))
 		if keep != nil && long(s[0]) {
-			d := p.slot(j)
-			d[1] = uint64(len(p.keys))<<32 | s[1]&math.MaxUint32
-			p.keys = append(p.keys, old.longKey(s)...)
+			d[1] = uint64(len(to.keys))<<32 | s[1]&math.MaxUint32
+			to.keys = append(to.keys, p.longKey(s)...)
 		}
-		p.n++
+		to.n++
 	}
-	old.free()
+	p.free()
+	*p = to
 	return nil
 }
 

@@ -1,0 +1,84 @@
+package watermark
+
+import (
+	"math"
+	"testing"
+
+	"github.com/gorge-stream/gorge/internal/batch"
+)
+
+func TestOneSplitFollowsTheNewestRow(t *testing.T) {
+	g := NewGenerator(Config{MaxDisorder: 10}, 1, 0)
+	if got := g.Current(0); got != batch.MinTime {
+		t.Fatalf("before any row: %d", got)
+	}
+	for _, step := range []struct{ max, want batch.Time }{{100, 90}, {50, 90}, {batch.MinTime, 90}, {120, 110}} {
+		g.Observe(0, step.max, 0)
+		if got := g.Current(0); got != step.want {
+			t.Errorf("after %d: %d, want %d", step.max, got, step.want)
+		}
+	}
+	g.End(0)
+	if got := g.Current(0); got != batch.MaxTime {
+		t.Errorf("at the end: %d", got)
+	}
+}
+
+func TestTheSlowestSplitHoldsTheOthers(t *testing.T) {
+	g := NewGenerator(Config{}, 3, 0)
+	g.Observe(0, 100, 0)
+	g.Observe(1, 200, 0)
+	if got := g.Current(0); got != batch.MinTime {
+		t.Fatalf("a split without rows must hold the watermark, got %d", got)
+	}
+	g.Observe(2, 50, 0)
+	if got := g.Current(0); got != 50 {
+		t.Fatalf("got %d, want 50", got)
+	}
+	g.End(2)
+	if got := g.Current(0); got != 100 {
+		t.Fatalf("an ended split must not hold, got %d", got)
+	}
+}
+
+func TestIdleSplitsDoNotHold(t *testing.T) {
+	g := NewGenerator(Config{IdleAfter: 30}, 2, 0)
+	g.Observe(0, 100, 10)
+	if got := g.Current(29); got != batch.MinTime {
+		t.Fatalf("not idle yet, got %d", got)
+	}
+	g.Observe(0, 110, 30)
+	if got := g.Current(30); got != 110 {
+		t.Fatalf("split 1 is idle, got %d", got)
+	}
+	g.Observe(1, 40, 31) // back, and behind: the watermark does not go back
+	g.Observe(0, 120, 31)
+	if got := g.Current(31); got != 110 {
+		t.Fatalf("the watermark must stay at 110, got %d", got)
+	}
+	if got := g.Current(1000); got != 110 {
+		t.Fatalf("all idle: it stays, got %d", got)
+	}
+	if s := g.Status(1, 1000); !s.Idle || s.Max != 40 {
+		t.Errorf("status %+v", s)
+	}
+}
+
+func TestAClockAheadIsClamped(t *testing.T) {
+	g := NewGenerator(Config{MaxAhead: 60, MaxDisorder: 5}, 1, 0)
+	g.Observe(0, 1_000_000, 100)
+	if got := g.Current(100); got != 155 {
+		t.Fatalf("got %d, want 100+60-5", got)
+	}
+	if s := g.Status(0, 100); s.Clamped != 1 {
+		t.Errorf("clamped %d blocks, want 1", s.Clamped)
+	}
+}
+
+func TestDisorderDoesNotWrapAround(t *testing.T) {
+	g := NewGenerator(Config{MaxDisorder: math.MaxInt64}, 1, 0)
+	g.Observe(0, math.MinInt64+5, 0)
+	if got := g.Current(0); got != batch.MinTime {
+		t.Fatalf("got %d", got)
+	}
+}
