@@ -38,8 +38,8 @@ func (r Result) Err() error {
 	return fmt.Errorf("the output differs from the oracle: %d rows wrong, %d missing, %d double (%s)", r.Wrong, r.Missing, r.Duplicates, r.First)
 }
 
-// note keeps the first difference for the message.
-func (r *Result) note(format string, args ...any) {
+// notef keeps the first difference for the message.
+func (r *Result) notef(format string, args ...any) {
 	if r.First == "" {
 		r.First = "first: " + fmt.Sprintf(format, args...)
 	}
@@ -129,25 +129,25 @@ func (c *comparison) row(line []byte) {
 	}
 	if len(cells) != c.columns {
 		r.Wrong++
-		r.note("%q has %d cells", line, len(cells))
+		r.notef("%q has %d cells", line, len(cells))
 		return
 	}
 	device, window, count, err := c.key(cells)
 	if err != nil {
 		r.Wrong++
-		r.note("%q: %v", line, err)
+		r.notef("%q: %v", line, err)
 		return
 	}
 	r.Events += count
 	if c.seen[window][device] {
 		r.Duplicates++
-		r.note("%q is the second row of its device and window", line)
+		r.notef("%q is the second row of its device and window", line)
 		return
 	}
 	c.seen[window][device] = true
 	if want := c.oracle.Windows[window][device]; !same(want, count, cells[c.avg]) {
 		r.Wrong++
-		r.note("%q, want count %d and sum %d/100", line, want.Count, want.Sum)
+		r.notef("%q, want count %d and sum %d/100", line, want.Count, want.Sum)
 	}
 }
 
@@ -204,7 +204,7 @@ func (c *comparison) missing() {
 		for d := range cells {
 			if cells[d].Count > 0 && !c.seen[w][d] {
 				c.result.Missing++
-				c.result.note("device %d of window %d has no row", d, w)
+				c.result.notef("device %d of window %d has no row", d, w)
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package repotest
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -97,8 +98,15 @@ func (t *tree) readGoMod(text string) {
 const maxText = 1 << 20
 
 func (t *tree) add(fsys fs.FS, name string, byDir map[string]*goPackage) error {
-	if info, err := fs.Stat(fsys, name); err != nil || !info.Mode().IsRegular() || info.Size() > maxText {
-		return nil // gone meanwhile, a socket or a device, or data: none of them is source
+	info, err := fs.Stat(fsys, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // gone meanwhile
+	}
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxText {
+		return nil // a socket, a device or data: not source
 	}
 	text, err := fs.ReadFile(fsys, name)
 	if err != nil {

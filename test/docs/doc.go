@@ -5,7 +5,7 @@
 // of a block:
 //
 //	yaml check=NAME   written to NAME, must pass gorge check
-//	sh run            run by sh, must end with 0
+//	sh run            given to sh, which must end with 0
 //	text output       each line must be in what the last sh block printed
 //
 // Blocks without a mark are for reading only.

@@ -122,7 +122,7 @@ type Process struct {
 	tb             testing.TB
 	cmd            *exec.Cmd
 	stdout, stderr buffer
-	done           chan error
+	done           chan struct{} // closed when the engine has ended
 	once           sync.Once
 	result         Result
 }
@@ -150,7 +150,7 @@ func (b *buffer) String() string {
 // Start starts the engine. It is killed at the end of the test if it still runs.
 func Start(tb testing.TB, c Command) *Process {
 	tb.Helper()
-	p := &Process{tb: tb, cmd: exec.Command(Binary(tb), c.Args...), done: make(chan error, 1)}
+	p := &Process{tb: tb, cmd: exec.Command(Binary(tb), c.Args...), done: make(chan struct{})}
 	p.cmd.Dir = c.Dir
 	if c.Dir == "" {
 		p.cmd.Dir = Root()
@@ -162,7 +162,12 @@ func Start(tb testing.TB, c Command) *Process {
 	if err := p.cmd.Start(); err != nil {
 		tb.Fatal(err)
 	}
-	go func() { p.done <- p.cmd.Wait() }()
+	go func() {
+		defer close(p.done)
+		if err := p.cmd.Wait(); err != nil && p.cmd.ProcessState == nil {
+			tb.Errorf("wait: %v", err)
+		}
+	}()
 	tb.Cleanup(func() {
 		p.kill()
 		p.Wait()
@@ -234,10 +239,9 @@ func (p *Process) Until(what string, holds func() bool) {
 			p.tb.Fatalf("waited in vain until %s\n%s", what, p.stderr.String())
 		}
 		select {
-		case err := <-p.done:
-			p.done <- err
+		case <-p.done:
 			if !holds() {
-				p.tb.Fatalf("the engine ended (%v) before %s\n%s", err, what, p.stderr.String())
+				p.tb.Fatalf("the engine ended (%v) before %s\n%s", p.cmd.ProcessState, what, p.stderr.String())
 			}
 			return
 		case <-pause.C:
