@@ -12,6 +12,7 @@ import (
 type Program struct {
 	root  operand
 	frame frame
+	texts int // limit, see frame
 }
 
 // Check infers the type of e over columns of the schema. Errors are *Error.
@@ -34,7 +35,7 @@ func Compile(e *Expr, s *batch.Schema) (*Program, error) {
 			return nil, err
 		}
 		f := s.Fields[i]
-		return &Program{root: operand{kernel: &columnKernel{i}, e: e, typ: Type{f.Kind, f.Nullable}}}, nil
+		return newProgram(operand{kernel: &columnKernel{i}, e: e, typ: Type{f.Kind, f.Nullable}}), nil
 	}
 	c.survey(e)
 	root, err := c.compile(e)
@@ -44,8 +45,10 @@ func Compile(e *Expr, s *batch.Schema) (*Program, error) {
 	if root.typ.Kind == batch.Invalid {
 		return nil, e.errorf(CodeType, "null alone has no type").hint("give it one by a conversion: float(null)")
 	}
-	return &Program{root: root}, nil
+	return newProgram(root), nil
 }
+
+func newProgram(root operand) *Program { return &Program{root: root, texts: maxTexts} }
 
 // Type returns the type of the result.
 func (p *Program) Type() Type { return p.root.typ }
@@ -54,13 +57,18 @@ func (p *Program) Type() Type { return p.root.typ }
 // call; it may be a column of b. The value under a null is zero, false or empty,
 // unless the result is a column of b. An error means that texts grew beyond all bounds.
 func (p *Program) Eval(b *batch.Batch) (*batch.Column, error) {
-	p.frame = frame{b: b, n: b.Len(), cap: max(b.Cap(), 1), seq: p.frame.seq + 1}
-	out := p.root.eval(&p.frame)
+	out := p.run(b)
 	if out.HasNulls() && !belongs(out, b) {
 		zeroNulls(out, p.frame.n)
 	}
-	p.frame.b = nil
 	return out, p.frame.err
+}
+
+func (p *Program) run(b *batch.Batch) *batch.Column {
+	p.frame = frame{b: b, n: b.Len(), cap: max(b.Cap(), 1), seq: p.frame.seq + 1, texts: p.texts}
+	out := p.root.eval(&p.frame)
+	p.frame.b = nil // the batch is not ours
+	return out
 }
 
 // belongs reports whether c is a column of the batch, which is not ours to write to.
@@ -75,13 +83,27 @@ func belongs(c *batch.Column, b *batch.Batch) bool {
 
 // zeroNulls gives null rows the value zero, so that equal results have equal bytes.
 func zeroNulls(c *batch.Column, n int) {
-	for w, v := range c.Validity()[:words(n)] {
+	valid := c.Validity()[:words(n)]
+	switch {
+	case c.Kind() == batch.Bool:
+		dst := c.Bits()
+		for w, v := range valid {
+			dst[w] &= v
+		}
+	case c.Kind().Views():
+		zeroRows(c.Views()[:n], valid)
+	default:
+		zeroRows(values[int64](c, n), valid)
+	}
+}
+
+func zeroRows[T any](rows []T, valid []uint64) {
+	var zero T
+	for w, v := range valid {
 		for gone := ^v; gone != 0; gone &= gone - 1 {
-			i := w*blockRows + bits.TrailingZeros64(gone)
-			if i >= n {
-				return
+			if i := w*blockRows + bits.TrailingZeros64(gone); i < len(rows) {
+				rows[i] = zero
 			}
-			c.SetZero(i)
 		}
 	}
 }
@@ -92,9 +114,7 @@ func (p *Program) Filter(b *batch.Batch, sel []uint32) ([]uint32, error) {
 	if p.root.typ.Kind != batch.Bool {
 		return nil, fmt.Errorf("a filter needs a boolean expression, not %s", p.root.typ.Kind)
 	}
-	p.frame = frame{b: b, n: b.Len(), cap: max(b.Cap(), 1), seq: p.frame.seq + 1}
-	out := p.root.eval(&p.frame)
-	p.frame.b = nil
+	out := p.run(b)
 	sel = sel[:0]
 	n := p.frame.n
 	for w := range words(n) {
@@ -330,7 +350,7 @@ func (c *compiler) build(e *Expr, f *function, class batch.Kind, want []batch.Ki
 	}
 	out.typ.Nullable = k.nullable
 	if fold {
-		one := frame{n: 1, cap: 1, seq: 1}
+		one := frame{n: 1, cap: 1, seq: 1, texts: maxTexts}
 		v := valueAt(out.eval(&one), 0)
 		return literal(e, v, k.kind), nil
 	}

@@ -24,7 +24,7 @@
 //	* / %
 //	-a
 //	** ^                  power
-//	??                    the first that is not null
+//	??                    the first that is not null; another operator behind it needs parentheses
 //
 // A column is written by its name; one whose name is no identifier, or is a word
 // of the language, is written col("wind speed"). [Functions] lists what can be called.
@@ -36,6 +36,12 @@
 // / is always a float division, div one of whole numbers. A length of time is an
 // int of microseconds: timestamp - timestamp, duration("5m"). Nothing else is
 // converted by itself.
+//
+// A signature such as "(x number, digits const int) number?" names parameters and
+// kinds. number stands for int and float, ordered for those, string and timestamp,
+// any for every kind: the same one for all parameters and the result. const
+// demands a constant, brackets mean optional, "..." any number of them. With "?"
+// the result may be null although no argument is, with "!" it never is.
 //
 // # What cannot be computed is null
 //

@@ -52,7 +52,7 @@ const maxCandidates = 12
 
 // nearest returns the candidate that name is likely a misspelling of, or "".
 func nearest(name string, candidates []string) string {
-	best, at := "", len(name)/3+2
+	best, at := "", len(name)/3+1
 	for _, c := range candidates {
 		if strings.EqualFold(c, name) {
 			return c

@@ -11,12 +11,8 @@ import (
 // Several lines with the same name overload it; the first that fits is taken.
 type function struct {
 	name string
-	// sig is the signature, for people and for the type check: "(x number, [digits const int]) number?".
-	// Kinds are bool, int, float, string, binary, timestamp; number, ordered and
-	// any stand for one of several, the same for all parameters and the result,
-	// where an int becomes a float when it meets one. "const" demands a constant,
-	// brackets mean optional, "..." any number of them. The result is null when an
-	// argument is; with "?" also for arguments that have no result; with "!" never.
+	// sig is the signature, for people and for the type check; the package doc
+	// explains it. Without "?" or "!" the result may be null when an argument may be.
 	sig  string
 	cost int // of a row, in additions
 	// build makes the kernel from arguments that have the kinds of the signature.

@@ -94,64 +94,72 @@ func compareNumbers[T number](op operator, a, b operand) kernel {
 func compareTo[T number](op operator, k T) func(a []T) uint64 {
 	switch op {
 	case less:
-		return func(a []T) (m uint64) {
+		return func(a []T) uint64 {
+			var f flags
 			for i, x := range a {
-				m |= bit(x < k) << (uint(i) & 63)
+				f[i%blockRows] = x < k
 			}
-			return m
+			return f.word()
 		}
 	case lessEqual:
-		return func(a []T) (m uint64) {
+		return func(a []T) uint64 {
+			var f flags
 			for i, x := range a {
-				m |= bit(x <= k) << (uint(i) & 63)
+				f[i%blockRows] = x <= k
 			}
-			return m
+			return f.word()
 		}
 	case more:
-		return func(a []T) (m uint64) {
+		return func(a []T) uint64 {
+			var f flags
 			for i, x := range a {
-				m |= bit(x > k) << (uint(i) & 63)
+				f[i%blockRows] = x > k
 			}
-			return m
+			return f.word()
 		}
 	case moreEqual:
-		return func(a []T) (m uint64) {
+		return func(a []T) uint64 {
+			var f flags
 			for i, x := range a {
-				m |= bit(x >= k) << (uint(i) & 63)
+				f[i%blockRows] = x >= k
 			}
-			return m
+			return f.word()
 		}
 	}
-	return func(a []T) (m uint64) {
+	return func(a []T) uint64 {
+		var f flags
 		for i, x := range a {
-			m |= bit(x == k) << (uint(i) & 63)
+			f[i%blockRows] = x == k
 		}
-		return m
+		return f.word()
 	}
 }
 
-func lessColumns[T number](a, b []T) (m uint64) {
+func lessColumns[T number](a, b []T) uint64 {
+	var f flags
 	b = b[:len(a)]
 	for i, x := range a {
-		m |= bit(x < b[i]) << (uint(i) & 63)
+		f[i%blockRows] = x < b[i]
 	}
-	return m
+	return f.word()
 }
 
-func lessEqualColumns[T number](a, b []T) (m uint64) {
+func lessEqualColumns[T number](a, b []T) uint64 {
+	var f flags
 	b = b[:len(a)]
 	for i, x := range a {
-		m |= bit(x <= b[i]) << (uint(i) & 63)
+		f[i%blockRows] = x <= b[i]
 	}
-	return m
+	return f.word()
 }
 
-func equalColumns[T number](a, b []T) (m uint64) {
+func equalColumns[T number](a, b []T) uint64 {
+	var f flags
 	b = b[:len(a)]
 	for i, x := range a {
-		m |= bit(x == b[i]) << (uint(i) & 63)
+		f[i%blockRows] = x == b[i]
 	}
-	return m
+	return f.word()
 }
 
 type equalBools struct {
@@ -187,26 +195,40 @@ func compareTexts(op operator, a, b operand) kernel {
 	case moreEqual:
 		test = func(o int) bool { return o >= 0 }
 	default:
-		return &rowBool{r, func(cols []*batch.Column, i int) (v, ok bool) {
-			return equalViews(cols[0], cols[1], i), true
-		}}
+		return &equalTexts{boolScratch(), a.kernel, b.kernel}
 	}
 	return &rowBool{r, func(cols []*batch.Column, i int) (v, ok bool) {
 		return test(bytes.Compare(cols[0].Bytes(i), cols[1].Bytes(i))), true
 	}}
 }
 
-// equalViews compares row i of two columns; the first word, length and
-// beginning, decides most pairs.
-func equalViews(a, b *batch.Column, i int) bool {
-	x, y := a.Views()[i], b.Views()[i]
-	if x.W0 != y.W0 {
-		return false
+// equalTexts compares two columns of texts. The first word, length and
+// beginning, decides most rows.
+type equalTexts struct {
+	scratch
+	a, b kernel
+}
+
+func (k *equalTexts) eval(f *frame) *batch.Column {
+	a, b := k.a.eval(f), k.b.eval(f)
+	out := k.begin(f)
+	inherit(out, f.n, a, b)
+	bits, x, y := out.Bits(), a.Views(), b.Views()
+	for lo := 0; lo < f.n; lo += blockRows {
+		var m flags
+		for i := lo; i < min(lo+blockRows, f.n); i++ {
+			v, w := &x[i], &y[i]
+			switch {
+			case v.W0 != w.W0:
+			case v.Inline():
+				m[i%blockRows] = v.W1 == w.W1
+			default: // under a null a view may point nowhere
+				m[i%blockRows] = !out.IsNull(i) && bytes.Equal(v.Bytes(a.Arena()), w.Bytes(b.Arena()))
+			}
+		}
+		bits[lo/blockRows] = m.word()
 	}
-	if x.Inline() {
-		return x.W1 == y.W1
-	}
-	return bytes.Equal(a.Bytes(i), b.Bytes(i))
+	return out
 }
 
 // equalText compares a column with a constant text.
@@ -243,12 +265,13 @@ func (k *equalText) eval(f *frame) *batch.Column {
 	return out
 }
 
-func matchInline(views []batch.View, want batch.View) (m uint64) {
+func matchInline(views []batch.View, want batch.View) uint64 {
+	var f flags
 	for i := range views {
 		v := &views[i]
-		m |= bit((v.W0^want.W0)|(v.W1^want.W1) == 0) << (uint(i) & 63)
+		f[i%blockRows] = (v.W0^want.W0)|(v.W1^want.W1) == 0
 	}
-	return m
+	return f.word()
 }
 
 func (k *equalText) matchLong(views []batch.View, a *batch.Column, lo int) (m uint64) {

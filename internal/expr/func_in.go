@@ -6,7 +6,7 @@ import (
 	"github.com/gorge-stream/gorge/internal/batch"
 )
 
-// fewElements is the length up to which a list is searched from front to back.
+// fewElements is the length up to which a list is compared element by element.
 const fewElements = 8
 
 // buildIn makes a set of a constant list; any other list becomes a chain of comparisons.
@@ -72,11 +72,13 @@ func elements[T any](values []any) []T {
 
 func inNumbers[T number](list []T) func(a []T) uint64 {
 	if len(list) <= fewElements {
+		var tests []func(a []T) uint64
+		for _, y := range list {
+			tests = append(tests, compareTo(equal, y))
+		}
 		return func(a []T) (m uint64) {
-			for i, x := range a {
-				for _, y := range list {
-					m |= bit(x == y) << (uint(i) & 63)
-				}
+			for _, test := range tests {
+				m |= test(a)
 			}
 			return m
 		}

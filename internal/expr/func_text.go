@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math"
 	"regexp"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 
@@ -187,7 +188,7 @@ func textTest(f func(s, part []byte) bool) func(c *call) kernel {
 func buildMatches(c *call) kernel {
 	re, err := regexp.Compile(c.args[1].value.(string))
 	if err != nil {
-		c.bad(1, "the pattern is not a regular expression: %v", err)
+		c.bad(1, "the pattern is not a regular expression: %s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
 		return nil
 	}
 	return &rowBool{newRows(c), func(cols []*batch.Column, i int) (v, ok bool) {

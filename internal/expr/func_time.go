@@ -12,11 +12,11 @@ var timeFunctions = []function{
 	{name: "year", sig: "(t timestamp) int", cost: 8, build: calendar(func(d date) int64 { return d.year }), doc: "The year, in UTC.", example: "year(timestamp('2026-01-31'))", result: "2026"},
 	{name: "month", sig: "(t timestamp) int", cost: 8, build: calendar(func(d date) int64 { return d.month }), doc: "The month, 1 to 12, in UTC.", example: "month(timestamp('2026-01-31'))", result: "1"},
 	{name: "day", sig: "(t timestamp) int", cost: 8, build: calendar(func(d date) int64 { return d.day }), doc: "The day of the month, 1 to 31, in UTC.", example: "day(timestamp('2026-01-31'))", result: "31"},
-	{name: "hour", sig: "(t timestamp) int", cost: 4, build: field(hourMicros, 24), doc: "The hour, 0 to 23, in UTC.", example: "hour(timestamp('2026-01-31T12:34:56Z'))", result: "12"},
-	{name: "minute", sig: "(t timestamp) int", cost: 4, build: field(minuteMicros, 60), doc: "The minute, 0 to 59.", example: "minute(timestamp('2026-01-31T12:34:56Z'))", result: "34"},
-	{name: "second", sig: "(t timestamp) int", cost: 4, build: field(secondMicros, 60), doc: "The second, 0 to 59.", example: "second(timestamp('2026-01-31T12:34:56Z'))", result: "56"},
-	{name: "weekday", sig: "(t timestamp) int", cost: 4, build: buildWeekday, doc: "The day of the week in UTC, from 1 for Monday to 7 for Sunday.", example: "weekday(timestamp('2026-01-31'))", result: "6"},
-	{name: "epoch_ms", sig: "(t timestamp) int", cost: 2, build: buildEpochMillis, doc: "Whole milliseconds since 1970.", example: "epoch_ms(timestamp('1970-01-01T00:00:01.5Z'))", result: "1500"},
+	{name: "hour", sig: "(t timestamp) int", cost: 4, build: timePart(func(t int64) int64 { return floorMod(floorDiv(t, hourMicros), 24) }), doc: "The hour, 0 to 23, in UTC.", example: "hour(timestamp('2026-01-31T12:34:56Z'))", result: "12"},
+	{name: "minute", sig: "(t timestamp) int", cost: 4, build: timePart(func(t int64) int64 { return floorMod(floorDiv(t, minuteMicros), 60) }), doc: "The minute, 0 to 59.", example: "minute(timestamp('2026-01-31T12:34:56Z'))", result: "34"},
+	{name: "second", sig: "(t timestamp) int", cost: 4, build: timePart(func(t int64) int64 { return floorMod(floorDiv(t, secondMicros), 60) }), doc: "The second, 0 to 59.", example: "second(timestamp('2026-01-31T12:34:56Z'))", result: "56"},
+	{name: "weekday", sig: "(t timestamp) int", cost: 4, build: timePart(func(t int64) int64 { return floorMod(floorDiv(t, dayMicros)+thursday, 7) + 1 }), doc: "The day of the week in UTC, from 1 for Monday to 7 for Sunday.", example: "weekday(timestamp('2026-01-31'))", result: "6"},
+	{name: "epoch_ms", sig: "(t timestamp) int", cost: 2, build: timePart(func(t int64) int64 { return floorDiv(t, 1000) }), doc: "Whole milliseconds since 1970.", example: "epoch_ms(timestamp('1970-01-01T00:00:01.5Z'))", result: "1500"},
 	{name: "from_epoch_ms", sig: "(ms int) timestamp?", cost: 2, build: buildFromEpochMillis, doc: "The timestamp so many milliseconds after 1970.", example: "from_epoch_ms(1500)", result: "1970-01-01T00:00:01.5Z"},
 	{name: "duration", sig: "(text const string) int", cost: 1, build: buildDuration, doc: "A length of time in microseconds, written with units as in '500ms', '1h30m' or '7d', to add to a timestamp or compare a difference with.", example: "duration('1m30s')", result: "90000000"},
 }
@@ -27,6 +27,8 @@ const (
 	hourMicros   = 60 * minuteMicros
 	dayMicros    = 24 * hourMicros
 	weekMicros   = 7 * dayMicros
+
+	thursday = 3 // 1970 began on it; Monday is 0
 )
 
 // floorDiv divides downwards; b is positive.
@@ -47,36 +49,21 @@ func floorMod(a, b int64) int64 {
 	return r
 }
 
-// eachTime makes a kernel of a function of one timestamp.
-func eachTime(c *call, f func(t int64) int64) kernel {
-	return &map1[int64, int64]{c.result(), c.args[0].kernel, func(d, a []int64) uint64 {
-		d = d[:len(a)]
-		for i, t := range a {
-			d[i] = f(t)
-		}
-		return 0
-	}}
-}
-
-// field builds the part of the time of day that counts units up to a limit.
-func field(unit, limit int64) func(c *call) kernel {
+// timePart builds a function of one timestamp.
+func timePart(f func(t int64) int64) func(c *call) kernel {
 	return func(c *call) kernel {
-		return eachTime(c, func(t int64) int64 { return floorMod(floorDiv(t, unit), limit) })
+		return &map1[int64, int64]{c.result(), c.args[0].kernel, func(d, a []int64) uint64 {
+			d = d[:len(a)]
+			for i, t := range a {
+				d[i] = f(t)
+			}
+			return 0
+		}}
 	}
 }
 
 func calendar(part func(d date) int64) func(c *call) kernel {
-	return func(c *call) kernel {
-		return eachTime(c, func(t int64) int64 { return part(dateOf(floorDiv(t, dayMicros))) })
-	}
-}
-
-func buildWeekday(c *call) kernel {
-	return eachTime(c, func(t int64) int64 { return floorMod(floorDiv(t, dayMicros)+3, 7) + 1 }) // 1970 began on a Thursday
-}
-
-func buildEpochMillis(c *call) kernel {
-	return eachTime(c, func(t int64) int64 { return floorDiv(t, 1000) })
+	return timePart(func(t int64) int64 { return part(dateOf(floorDiv(t, dayMicros))) })
 }
 
 func buildFromEpochMillis(c *call) kernel {
@@ -152,20 +139,17 @@ func buildTruncate(c *call) kernel {
 // truncation returns the function that finds the start of a unit. Its result
 // wraps around when it lies before the beginning of time.
 func truncation(unit string) (start func(t int64) int64, ok bool) {
-	every := func(micros, offset int64) (func(t int64) int64, bool) {
-		return func(t int64) int64 { return t - floorMod(floorMod(t, micros)-offset, micros) }, true
-	}
 	switch unit {
 	case "second":
-		return every(secondMicros, 0)
+		return every(secondMicros, 0), true
 	case "minute":
-		return every(minuteMicros, 0)
+		return every(minuteMicros, 0), true
 	case "hour":
-		return every(hourMicros, 0)
+		return every(hourMicros, 0), true
 	case "day":
-		return every(dayMicros, 0)
+		return every(dayMicros, 0), true
 	case "week":
-		return every(weekMicros, 4*dayMicros) // the first Monday is 1970-01-05
+		return every(weekMicros, 4*dayMicros), true // the first Monday is 1970-01-05
 	case "month":
 		return months(1), true
 	case "quarter":
@@ -177,7 +161,23 @@ func truncation(unit string) (start func(t int64) int64, ok bool) {
 	if !ok || micros <= 0 {
 		return nil, false
 	}
-	return every(micros, 0)
+	return every(micros, 0), true
+}
+
+// every truncates to a multiple of a length, counted from an offset. It remembers
+// the last interval: the next row is mostly in the same.
+func every(micros, offset int64) func(t int64) int64 {
+	last := -floorMod(-offset, micros)
+	return func(t int64) int64 {
+		if uint64(t-last) < uint64(micros) {
+			return last
+		}
+		start := t - floorMod(floorMod(t, micros)-offset, micros)
+		if start <= t { // else it wrapped around
+			last = start
+		}
+		return start
+	}
 }
 
 // months truncates to a multiple of so many months of a year.

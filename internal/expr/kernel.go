@@ -21,6 +21,8 @@ type frame struct {
 	cap int // rows to make room for
 	seq uint64
 	err error
+	// texts is the most bytes of all texts that a kernel may make of the batch.
+	texts int
 }
 
 // blockRows is the number of rows that a kernel's inner function sees at a
@@ -30,7 +32,7 @@ const blockRows = 64
 // maxKeptArena is the largest arena that a scratch column keeps for the next batch.
 const maxKeptArena = 4 << 20
 
-// maxTexts is the most bytes of all texts that a kernel makes of one batch.
+// maxTexts is the limit of frame.texts.
 const maxTexts = 1 << 29
 
 // scratch is the result column of a kernel, reused from batch to batch.
@@ -96,6 +98,19 @@ func bit(b bool) uint64 {
 		return 1
 	}
 	return 0
+}
+
+// flags are the results of a test for the rows of a block. Writing bytes and
+// packing them into a word is faster than shifting bits into place one by one.
+type flags [blockRows]bool
+
+// word packs the flags, row i as bit i. The multiplication moves the lowest bits
+// of eight bytes into the highest byte without a carry.
+func (f *flags) word() (w uint64) {
+	for i, eight := range (*[blockRows / 8]uint64)(unsafe.Pointer(f)) {
+		w |= eight * 0x0102040810204080 >> 56 << (8 * i)
+	}
+	return w
 }
 
 // map1 computes numbers from numbers, a block at a time. The function returns
@@ -274,9 +289,9 @@ func (k *rowText) eval(f *frame) *batch.Column {
 
 // putText sets a text unless the column holds too many bytes; then the frame has an error.
 func putText(f *frame, out *batch.Column, i int, v []byte) bool {
-	if len(v) > batch.InlineMax && len(out.Arena())+len(v) > maxTexts {
+	if len(v) > batch.InlineMax && len(out.Arena())+len(v) > f.texts {
 		if f.err == nil {
-			f.err = fmt.Errorf("the texts that an expression makes of one batch take more than %d bytes", maxTexts)
+			f.err = fmt.Errorf("the texts that an expression makes of one batch take more than %d bytes", f.texts)
 		}
 		for j := i; j < f.n; j++ {
 			out.SetNull(j)

@@ -131,10 +131,14 @@ func (c *converter) syntaxError(err error) *Error {
 		e.Message = "the expression ends too early"
 	case strings.HasPrefix(m, "unexpected token"):
 		c.unexpected(e)
+	case strings.HasPrefix(m, "literal not terminated"):
+		e.Message = "a text is not closed: its last quote is missing"
 	case strings.HasPrefix(m, "invalid integer literal"):
+		c.atNumber(e)
 		e.Message = "the number does not fit into 64 bits"
 		e.Hint = "write it with a decimal point to get a float"
 	case strings.HasPrefix(m, "invalid float literal"):
+		c.atNumber(e)
 		e.Message = "the number is too large for a float"
 	case strings.Contains(m, "coalesce expressions (??)"):
 		e.Message = "?? cannot be mixed with another operator"
@@ -143,6 +147,14 @@ func (c *converter) syntaxError(err error) *Error {
 		e.Message = m
 	}
 	return e
+}
+
+// atNumber moves the place from the token behind a number, where the parser
+// notices that the number is too large, to the number.
+func (c *converter) atNumber(e *Error) {
+	if i := c.tokenAt(e.Offset) - 1; i >= 0 {
+		c.at(c.tokens[i].Location, e)
+	}
 }
 
 // unexpected words the error about a token in the wrong place.
@@ -154,11 +166,33 @@ func (c *converter) unexpected(e *Error) {
 		e.Hint = "comparison is written =="
 	case "contains", "matches", "startsWith", "endsWith", "in":
 		e.Hint = word + " stands between its arguments: a " + word + " b"
-	case "<>":
-		e.Hint = "not equal is written !="
-	case "&", "|":
-		e.Hint = "write and, or"
+	case ">":
+		if e.Offset > 0 && c.runes[e.Offset-1] == '<' {
+			e.Hint = "not equal is written !="
+		}
+	case "&":
+		e.Hint = "write and"
+	case ",":
+		if c.listInParentheses(c.tokenAt(e.Offset)) {
+			e.Hint = "a list is written in brackets: a in [1, 2]"
+		}
 	}
+}
+
+// listInParentheses reports whether token i stands in parentheses behind "in".
+func (c *converter) listInParentheses(i int) bool {
+	depth := 0
+	for i--; i > 0; i-- {
+		switch t := c.tokens[i]; {
+		case t.Is(lexer.Bracket, ")", "]", "}"):
+			depth++
+		case t.Is(lexer.Bracket) && depth == 0:
+			return c.tokens[i-1].Is(lexer.Operator, "in")
+		case t.Is(lexer.Bracket):
+			depth--
+		}
+	}
+	return false
 }
 
 func quoteWord(w string) string { return "\"" + w + "\"" }

@@ -36,30 +36,35 @@ func arityError(e *Expr, overloads []*function, have int) *Error {
 
 // typeError words the refusal of arguments of the wrong types.
 func typeError(e *Expr, fits []*function, args []operand) *Error {
-	if e.form == formOperator || len(fits) > 1 {
+	hint := typeHint(args)
+	if hint == "" {
+		hint = usage(fits)
+	}
+	if len(fits) > 1 || e.form == formOperator && e.name != "in" && e.name != "if" {
 		have := make([]string, len(args))
 		for i, a := range args {
 			have[i] = kindName(a.typ.Kind)
 		}
-		err := e.errorf(CodeType, "%s is not defined for %s", e.name, strings.Join(have, " and "))
-		err.Hint = typeHint(e, args)
-		if err.Hint == "" {
-			err.Hint = usage(fits)
+		return e.errorf(CodeType, "%s is not defined for %s", e.name, strings.Join(have, " and ")).hint("%s", hint)
+	}
+	f := fits[0]
+	_, _, bad := f.match(args)
+	a, p := args[bad], f.param(bad)
+	for i, other := range args[:bad] {
+		if _, generic := classes[p.kind]; generic && f.param(i).kind == p.kind && other.typ.Kind != batch.Invalid {
+			return a.e.errorf(CodeType, "%s cannot take %s and %s together", e.name, kindName(other.typ.Kind), kindName(a.typ.Kind)).hint("%s", hint)
 		}
-		return err
 	}
-	_, _, bad := fits[0].match(args)
-	a, p := args[bad], fits[0].param(bad)
-	want := p.kind
-	if _, generic := classes[want]; generic && bad > 0 && p.kind != "number" {
-		want = "value of the type of the others"
+	want := classWord(p.kind)
+	return a.e.errorf(CodeType, "%s needs %s %s as %s, not %s", e.name, article(want), want, p.name, kindName(a.typ.Kind)).hint("%s", hint)
+}
+
+// classWord names a kind of a signature for a person.
+func classWord(kind string) string {
+	if kind == "ordered" {
+		return "number, string or timestamp"
 	}
-	err := a.e.errorf(CodeType, "%s needs %s %s as %s, not %s", e.name, article(want), want, p.name, kindName(a.typ.Kind))
-	err.Hint = typeHint(e, args)
-	if err.Hint == "" {
-		err.Hint = usage(fits)
-	}
-	return err
+	return kind
 }
 
 func article(word string) string {
@@ -78,7 +83,7 @@ func kindName(k batch.Kind) string {
 }
 
 // typeHint finds the likely cause of a refusal.
-func typeHint(e *Expr, args []operand) string {
+func typeHint(args []operand) string {
 	has := func(k batch.Kind) bool {
 		for _, a := range args {
 			if a.typ.Kind == k {
@@ -100,13 +105,17 @@ func typeHint(e *Expr, args []operand) string {
 	return ""
 }
 
-// usage lists the signatures of a function.
+// usage lists what a function or operator is defined for.
 func usage(fs []*function) string {
 	s := make([]string, len(fs))
 	for i, f := range fs {
 		s[i] = f.name + f.sig
-		if _, between := infix[f.name]; between && len(f.params) == 2 {
-			s[i] = f.params[0].kind + " " + f.name + " " + f.params[1].kind + " is " + f.ret
+		if _, between := infix[f.name]; !between || len(f.params) != 2 {
+			continue
+		}
+		left, right := classWord(f.params[0].kind), classWord(f.params[1].kind)
+		if s[i] = f.name + " stands between " + left + " and " + right; left == right {
+			s[i] = f.name + " needs " + left + " on both sides"
 		}
 	}
 	return strings.Join(s, "; ")
