@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -61,11 +62,14 @@ func (o *output) drain() {
 	o.wg.Wait()
 }
 
-// tail returns the last lines of standard error.
+// tail returns the last lines of standard error, without the worker's own frames
+// in the stack of a crash.
 func (o *output) tail() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return strings.Join(o.last, "\n")
+	return strings.Join(slices.DeleteFunc(slices.Clone(o.last), func(line string) bool {
+		return strings.Contains(line, "/gorge/_worker/") || strings.Contains(line, "<frozen importlib")
+	}), "\n")
 }
 
 func (o *output) read(f *os.File, stream string, level slog.Level) {
@@ -84,7 +88,13 @@ func (o *output) read(f *os.File, stream string, level slog.Level) {
 	}
 }
 
+// line logs one line. A record may begin in the middle of what somebody printed
+// without an end of line.
 func (o *output) line(line []byte, stream string, level slog.Level, q *quota) {
+	if i := bytes.IndexByte(line, recordMark); i > 0 && stream == "stderr" {
+		o.line(line[:i], stream, level, q)
+		line = line[i:]
+	}
 	if stream == "stderr" && len(line) > 0 && line[0] != recordMark {
 		o.mu.Lock()
 		o.last = append(o.last, string(line))

@@ -53,6 +53,10 @@ class Argument:
                 np.frombuffer(memory.input, np.uint8, bits, base + column.validity)
             )
 
+    def view(self, slot: int) -> Array | None:
+        """Return the values of a slot over all its rows, or None where values are made by read."""
+        return None if self._bytes else self._views[slot]
+
     def read(self, slot: int, n: int) -> Array:
         """Return the first n values of a slot, read-only; rows that are null hold anything."""
         if not self._bytes:

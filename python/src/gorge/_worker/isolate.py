@@ -29,7 +29,7 @@ TOO_SLOW = " (the rows beside it were rejected with it: trying them one by one t
 TOO_MANY = Failure("exception", "the batch failed in more ways than are kept")
 
 
-@dataclass
+@dataclass(slots=True)
 class Outcome:
     """The results of one batch, and which of its rows failed why."""
 
@@ -50,6 +50,7 @@ class Caller:
         self._function = function
         self._call = function.call
         self._results = results
+        self._only = results[0] if len(results) == 1 else None
         self._clock = clock
         self._describer = Describer()
 
@@ -59,27 +60,28 @@ class Caller:
         The engine kills a worker that takes longer than timeout, in seconds.
         """
         if valid is None:
-            return self._rows(args, n, timeout)
+            try:
+                value = self._call(*args)
+                if self._only is not None:
+                    return Outcome([self._only.check(value, n)])
+                return Outcome(check_all(self._function.name, self._results, value, n))
+            except BaseException as e:
+                return self._failed(e, args, n, timeout)
         rows = np.flatnonzero(valid)
         some = len(rows)
-        part = self._rows([read_only(a[rows]) for a in args], some, timeout) if some else None
+        present = [read_only(a[rows]) for a in args]
+        part = self.call(present, some, None, timeout) if some else None
         return self._spread(part, rows, n, ~valid)
 
-    def _rows(self, args: list[Array], n: int, timeout: float) -> Outcome:
-        try:
-            return Outcome(self._whole(args, n))
-        except BaseException as e:
-            failure = self._describer.describe(e)
-            search = _Search(self, args, n)
-            # What a function of broken shape gives for a part of the rows means nothing.
-            if self._function.rowwise and (not isinstance(e, Rejected) or isinstance(e, BadValue)):
-                search.halve(failure, self._clock() + timeout / 2)
-            else:
-                search.reject(0, n, failure)
-            return search.outcome
-
-    def _whole(self, args: list[Array], n: int) -> list[Part]:
-        return check_all(self._function.name, self._results, self._call(*args), n)
+    def _failed(self, e: BaseException, args: list[Array], n: int, timeout: float) -> Outcome:
+        failure = self._describer.describe(e)
+        search = _Search(self, args, n)
+        # What a function of broken shape gives for a part of the rows means nothing.
+        if self._function.rowwise and (not isinstance(e, Rejected) or isinstance(e, BadValue)):
+            search.halve(failure, self._clock() + timeout / 2)
+        else:
+            search.reject(0, n, failure)
+        return search.outcome
 
     def _spread(self, part: Outcome | None, rows: Array, n: int, missing: Mask) -> Outcome:
         """Put the results of some rows to their places; the missing rows are null."""
@@ -102,7 +104,8 @@ class Caller:
     def attempt(self, args: list[Array], lo: int, hi: int) -> list[Part] | Failure:
         """Call the function for the rows from lo to hi."""
         try:
-            return self._whole([a[lo:hi] for a in args], hi - lo)
+            value = self._call(*[a[lo:hi] for a in args])
+            return check_all(self._function.name, self._results, value, hi - lo)
         except BaseException as e:
             return self._describer.describe(e)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from gorge._registry import Function
 from gorge._worker import protocol
-from gorge._worker.columns import Argument, Mask
+from gorge._worker.columns import Argument, Array, Mask
 from gorge._worker.errors import Failure
 from gorge._worker.isolate import Caller, Outcome, arguments
 from gorge._worker.memory import Memory, fence
@@ -29,6 +29,7 @@ class Server:
         self._memory = memory
         self._mask = function.nulls == "mask"
         self._arguments = [Argument(memory, c) for c in layout.input.columns]
+        self._views = [self._plain(slot) for slot in range(layout.slots)]
         results = [Result(function.name, c) for c in layout.output.columns]
         self._writers = [r.writer(memory) for r in results]
         self._caller = Caller(function, results)
@@ -58,6 +59,11 @@ class Server:
             if given[protocol.ENGINE_PARKED]:
                 _wake(sock)
 
+    def _plain(self, slot: int) -> list[Array]:
+        """Return the views of a slot when every argument is a view, else nothing."""
+        views = [v for a in self._arguments if (v := a.view(slot)) is not None]
+        return views if len(views) == len(self._arguments) else []
+
     def _sleep(self, sock: socket.socket, done: int) -> bool:
         """Sleep until there may be something to do; False when the engine is gone."""
         given, answered = self._memory.input_words, self._memory.output_words
@@ -79,7 +85,8 @@ class Server:
         slot = sequence % self._memory.layout.slots
         at = self._memory.input_at(slot)
         _, n, millis, nulls = protocol.INPUT_HEADER.unpack_from(self._memory.input, at)
-        args = [a.read(slot, n) for a in self._arguments]
+        views = self._views[slot]
+        args = [v[:n] for v in views] if views else [a.read(slot, n) for a in self._arguments]
         valid: Mask | None = None
         if nulls:
             columns = [i for i in range(len(args)) if nulls >> i & 1]
