@@ -188,7 +188,7 @@ func (j *Job) Status() Status {
 type Totals struct{ In, Out, Late, Dead, Bad int64 }
 
 // Totals returns the rows read, written, late and dead so far.
-func (s *Status) Totals() Totals {
+func (s Status) Totals() Totals {
 	t := Totals{Dead: s.DeadLetters}
 	for _, n := range s.Nodes {
 		switch n.Kind {

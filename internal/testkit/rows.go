@@ -112,7 +112,7 @@ func show(c *batch.Column, row int) string {
 	case batch.Float32:
 		return strconv.FormatFloat(float64(c.Float32s()[row]), 'g', -1, 32)
 	case batch.Float64:
-		return strconv.FormatFloat(c.Float64s()[row], 'g', -1, 64)
+		return Number(c.Float64s()[row])
 	case batch.String:
 		if len(c.Bytes(row)) == 0 {
 			return `""`
@@ -123,6 +123,9 @@ func show(c *batch.Column, row int) string {
 	}
 	return strconv.FormatInt(c.Int64s()[row], 10)
 }
+
+// Number writes a float as Rows does.
+func Number(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
 
 // Recorder is an Output that writes down what was emitted, by port, and releases it.
 type Recorder struct{ Lines []string }
