@@ -33,6 +33,8 @@ func rootCmd() *cobra.Command {
 	})
 	root.AddCommand(
 		runCmd(),
+		generateCmd(),
+		receiveCmd(),
 		versionCmd(),
 	)
 	return root

@@ -39,7 +39,7 @@ func newSource(set *spec.Values, env connector.SourceEnv) (connector.Source, err
 	switch {
 	case env.HTTP == nil:
 		return nil, diag.New("ingest/no-server", "source %s needs the HTTP address of the engine, which is switched off", env.Name).
-			WithHint("run without --listen none")
+			WithHint("run without --http off")
 	case env.Format == nil || env.Format.NewDecoder == nil:
 		return nil, diag.New("ingest/format", "source %s has no format that can be read", env.Name).WithHint("write format: json")
 	}
