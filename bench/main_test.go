@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -110,6 +111,31 @@ func TestRunProgramEndsWithItsContext(t *testing.T) {
 	defer cancel()
 	if _, err := runProgram(ctx, nil, "sleep", "60"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v, want the deadline", err)
+	}
+}
+
+func TestReadRows(t *testing.T) {
+	due, err := passing(1000, 3000)
+	if err != nil || len(due) < 10 {
+		t.Fatalf("%d events, %v", len(due), err)
+	}
+	zero := time.Now().Add(-time.Minute).UnixMilli() // the rows come a minute late
+	var text strings.Builder
+	for _, d := range due {
+		fmt.Fprintf(&text, "{\"ts\":%d}\n", zero+d.Milliseconds())
+	}
+	late, err := readRows(strings.NewReader(text.String()), due)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := summarise(late); d.n == 0 || d.n >= len(due) || d.p50 < 50*time.Second || d.p50 > 2*time.Minute {
+		t.Errorf("%+v of %d rows", d, len(due))
+	}
+	if _, err := readRows(strings.NewReader(text.String()), due[:len(due)-1]); err == nil {
+		t.Error("no error for a row too many")
+	}
+	if _, err := readRows(strings.NewReader(""), due); err == nil {
+		t.Error("no error for missing rows")
 	}
 }
 
