@@ -35,7 +35,7 @@ func recount(e *Events, window int64) map[string]string {
 }
 
 func TestTheOracleEqualsARecount(t *testing.T) {
-	const n = 50_000
+	const n = 20_000
 	for _, start := range []int64{DefaultStart, 5, -20_000} {
 		for _, window := range []int64{1, 700, 10_000, 1 << 40} {
 			c := Config{Seed: 9, Devices: 300, Rate: 2000, Start: start, Disorder: 500, Late: 0.02, LateBy: 8000, Anomalies: 0.01, AnomalySize: 40}

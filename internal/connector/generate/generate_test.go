@@ -16,6 +16,7 @@ import (
 	"github.com/gorge-stream/gorge/internal/batch"
 	"github.com/gorge-stream/gorge/internal/codec"
 	"github.com/gorge-stream/gorge/internal/connector"
+	"github.com/gorge-stream/gorge/internal/connector/connectortest"
 	"github.com/gorge-stream/gorge/internal/diag"
 	"github.com/gorge-stream/gorge/internal/spec"
 )
@@ -402,5 +403,25 @@ func BenchmarkPoll(b *testing.B) {
 			}
 			b.ReportMetric(float64(r.(*reader).next)/b.Elapsed().Seconds()/1e6, "Mev/s")
 		})
+	}
+}
+
+func TestTheSourceFollowsTheContract(t *testing.T) {
+	for name, env := range map[string]connector.SourceEnv{"rows": rowEnv(64), "json": textEnv("json", nil)} {
+		for kind, set := range map[string]map[string]any{
+			"bounded":   special,
+			"unbounded": {"rate": int64(0), "late": 0.1},
+			"paced":     {"rate": int64(1_000_000_000), "events": int64(2000), "start": "2020-02-02T00:00:00Z"},
+		} {
+			t.Run(name+" "+kind, func(t *testing.T) {
+				connectortest.Source(t, connectortest.SourceCase{New: func(t testing.TB) connector.Source {
+					s, err := Registration.NewSource(settings(set), env)
+					if err != nil {
+						t.Fatal(err)
+					}
+					return s
+				}})
+			})
+		}
 	}
 }
