@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"runtime/pprof"
 	"syscall"
 	"time"
 
@@ -32,6 +34,7 @@ type runFlags struct {
 	logLevel    string
 	set         []string
 	quiet       bool
+	profile     string
 }
 
 // noHTTP as the address switches the HTTP server off.
@@ -57,6 +60,7 @@ open windows close, and the exit code is 0. A second one ends at once.`,
 	c.Flags().StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	c.Flags().StringArrayVar(&f.set, "set", nil, "override a setting of the file: path.to.setting=value")
 	c.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "no progress and no summary")
+	c.Flags().StringVar(&f.profile, "cpuprofile", "", "write a CPU profile of the run to this file")
 	return c
 }
 
@@ -155,7 +159,7 @@ func (e *engine) run(ctx context.Context, signals <-chan os.Signal, stop context
 	}
 	go e.watchSignals(signals, j, srv, stop)
 	progress := e.startProgress(j)
-	err = j.Run(ctx)
+	err = profiled(e.flags.profile, func() error { return j.Run(ctx) })
 	progress.end(err)
 	if srv != nil {
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
@@ -227,4 +231,21 @@ func (e *engine) needsHTTP() bool {
 		}
 	}
 	return false
+}
+
+// profiled runs f, under the CPU profiler when a file is named.
+func profiled(file string, f func() error) error {
+	if file == "" {
+		return f()
+	}
+	w, err := os.Create(file)
+	if err != nil {
+		return fmt.Errorf("create the CPU profile: %w", err)
+	}
+	if err := pprof.StartCPUProfile(w); err != nil {
+		return errors.Join(fmt.Errorf("start the CPU profile: %w", err), w.Close())
+	}
+	err = f()
+	pprof.StopCPUProfile()
+	return errors.Join(err, w.Close())
 }
