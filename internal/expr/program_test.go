@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gorge-stream/gorge/internal/batch"
 )
@@ -49,6 +50,9 @@ func TestEvalAllocatesNothing(t *testing.T) {
 		b := fullBatch(1000, nulls)
 		for _, list := range templates {
 			for _, template := range list {
+				if underRace && strings.Contains(template, "matches") {
+					continue
+				}
 				p := compile(t, replacer.Replace(template))
 				eval := func() {
 					if _, err := p.Eval(b); err != nil {
@@ -195,6 +199,45 @@ func TestConstants(t *testing.T) {
 		}
 		if !p.root.konst || !same64(p.root.value, want) {
 			t.Errorf("%s is %v, want %v", src, p.root.value, want)
+		}
+	}
+}
+
+// TestNothingIsReadUnderNulls lets the views of null rows point nowhere, as a
+// decoder may leave them.
+func TestNothingIsReadUnderNulls(t *testing.T) {
+	b := fullBatch(100, false)
+	defer b.Release()
+	dangling := batch.LongView([]byte("a rather long text with a, b and c"), 1<<30)
+	for at, f := range testSchema.Fields {
+		if f.Kind == batch.String && f.Nullable {
+			for i := 0; i < 100; i += 2 {
+				b.Col(at).SetNull(i)
+				b.Col(at).Views()[i] = dangling
+			}
+		}
+	}
+	replacer := strings.NewReplacer("[i]", "i", "[f]", "f", "[s]", "s", "[b]", "b", "[t]", "t")
+	for _, list := range templates {
+		for _, template := range list {
+			src := replacer.Replace(template)
+			for _, src := range []string{src, strings.ReplaceAll(src, "s,", "u,"), "is_null(" + src + ")"} {
+				if _, err := compile(t, src).Eval(b); err != nil {
+					t.Errorf("%s: %v", src, err)
+				}
+			}
+		}
+	}
+}
+
+func TestCalendarAgreesWithPackageTime(t *testing.T) {
+	start := time.Date(1599, 12, 30, 0, 0, 0, 0, time.UTC)
+	for day := range int64(2 * daysPerEra) {
+		at := start.AddDate(0, 0, int(day))
+		number := at.Unix() / 86400
+		d := dateOf(number)
+		if y, m, n := at.Date(); d != (date{int64(y), int64(m), int64(n)}) || d.number() != number {
+			t.Fatalf("day %d is %v with the number %d, want %v", number, d, d.number(), at)
 		}
 	}
 }
