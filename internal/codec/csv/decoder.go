@@ -36,8 +36,8 @@ type decoder struct {
 	batch   *batch.Batch
 	row     int   // rows of the batch
 	at      int   // start of the record
-	counted int   // offset up to which line is right
-	line    int64 // of counted
+	counted int   // offset up to which lines is right
+	lines   int64 // number of the line there
 
 	// scratch
 	text   []byte // of a field with escaped quotes
@@ -140,7 +140,7 @@ func (d *decoder) Decode(block []byte, sink codec.Sink) error {
 		return diag.New("csv/no-header", "the records came without their header").WithHint("a source without a header needs header: false")
 	}
 	d.sink, d.block, d.full = sink, block, block[:len(block)+codec.Pad]
-	d.batch, d.row, d.counted, d.line = sink.Next(), 0, 0, 1
+	d.batch, d.row, d.counted, d.lines = sink.Next(), 0, 0, 1
 	err := d.records()
 	b := d.batch
 	d.sink, d.block, d.full, d.batch = nil, nil, nil, nil
@@ -163,7 +163,7 @@ func (d *decoder) records() error {
 		if quotes {
 			e = d.extent(b, i)
 		} else {
-			e = d.plain(b, i)
+			e = d.line(b, i)
 		}
 		d.at, i = i, e.next
 		if e.end == d.at && e.code == "" {
@@ -194,21 +194,6 @@ func (d *decoder) records() error {
 	return nil
 }
 
-// plain is extent for a block without a quote.
-func (d *decoder) plain(b []byte, start int) extent {
-	e := extent{end: len(b), next: len(b)}
-	if nl := bytes.IndexByte(b[start:], '\n'); nl >= 0 {
-		e.end, e.next = start+nl, start+nl+1
-	}
-	if e.end > start && b[e.end-1] == '\r' {
-		e.end--
-	}
-	if e.end-start > d.limit {
-		e.code, e.reason = "too_long", reasonLong
-	}
-	return e
-}
-
 // ascii reports whether every byte of b is below 0x80.
 func ascii(b []byte) bool {
 	for ; len(b) >= 32; b = b[32:] {
@@ -236,9 +221,9 @@ func (d *decoder) fault(code string, column int, reason string) {
 
 // report hands the bad record to the sink.
 func (d *decoder) report(e extent) error {
-	d.line += int64(bytes.Count(d.block[d.counted:d.at], []byte{'\n'}))
+	d.lines += int64(bytes.Count(d.block[d.counted:d.at], []byte{'\n'}))
 	d.counted = d.at
-	d.bad.Offset, d.bad.Line = int64(d.at), d.line
+	d.bad.Offset, d.bad.Line = int64(d.at), d.lines
 	d.bad.Bytes = d.block[d.at:min(e.end, d.at+d.limit)]
 	return d.sink.Bad(&d.bad)
 }

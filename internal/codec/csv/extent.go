@@ -15,98 +15,77 @@ type extent struct {
 }
 
 const (
-	reasonStray    = "a quote within a field that does not begin with one"
-	reasonBehind   = "a closing quote that is not followed by the delimiter or the end of the record"
-	reasonUnclosed = "a quote that is not closed"
-	reasonLong     = "the record is longer than the limit"
+	reasonStray  = "a quote within a field that does not begin with one"
+	reasonBehind = "a closing quote that is not followed by the delimiter or the end of the record"
+	reasonOpen   = "a quote that is not closed, or not where its field ends"
+	reasonLong   = "the record is longer than the limit"
 )
 
 // extent finds the end of the record that begins at start. It decides by the
 // bytes of the record alone, and never otherwise when more bytes follow, with
 // one exception that the end of a split brings: a quote still open when b ends,
-// within the limit, is not whole.
+// within the limit, is not whole. What it says of a record that is one line for
+// its faults depends on that line alone, so that blocks may end behind it.
 func (d dialect) extent(b []byte, start int) extent {
-	nl := bytes.IndexByte(b[start:], '\n')
-	line := extent{end: len(b), next: len(b)}
-	if nl >= 0 {
-		line = extent{end: start + nl, next: start + nl + 1, whole: true}
-	}
-	if e := line.end - 1; e >= start && b[e] == '\r' {
-		line.end = e
-	}
-	if quote := bytes.IndexByte(b[start:line.end], '"'); quote >= 0 {
-		return d.quoted(b, start, start+quote, line)
-	}
-	if line.end-start > d.limit {
-		line.code, line.reason = "too_long", reasonLong
+	line := d.line(b, start)
+	if line.code == "" {
+		if quote := bytes.IndexByte(b[start:line.end], '"'); quote >= 0 {
+			return d.quoted(b, start, start+quote, line)
+		}
 	}
 	return line
 }
 
+// line is extent for a record without quotes: a line.
+func (d dialect) line(b []byte, start int) extent {
+	e := extent{end: len(b), next: len(b)}
+	if nl := bytes.IndexByte(b[start:], '\n'); nl >= 0 {
+		e = extent{end: start + nl, next: start + nl + 1, whole: true}
+	}
+	if e.end > start && b[e.end-1] == '\r' {
+		e.end--
+	}
+	if e.end-start > d.limit {
+		e.code, e.reason = "too_long", reasonLong
+	}
+	return e
+}
+
 // quoted is extent for a record whose first line is given and whose first quote is at i.
 func (d dialect) quoted(b []byte, start, i int, line extent) extent {
-	line.quoted = true
-	bad := func(code, reason string) extent {
-		line.code, line.reason = code, reason
+	bad := func(reason string) extent {
+		if i > line.end {
+			reason = reasonOpen
+		}
+		line.quoted, line.code, line.reason = true, "syntax", reason
 		return line
 	}
 	for {
 		// i is at a quote outside quotes, and no newline is between it and the field before
-		if i-start > d.limit {
-			return bad("too_long", reasonLong)
-		}
 		if i > start && b[i-1] != d.delimiter {
-			return bad("syntax", reasonStray)
+			return bad(reasonStray)
 		}
 		i = closing(b, i+1)
-		switch {
-		case i > len(b): // still open
-			if len(b)-start >= d.limit+2 {
-				return bad("too_long", reasonLong)
-			}
-			e := bad("syntax", reasonUnclosed)
-			e.whole = false
+		if i > len(b) || i-start > d.limit {
+			e := bad(reasonOpen)
+			e.whole = e.whole && (i <= len(b) || len(b)-start >= d.limit+2) // else it may still be closed within the limit
 			return e
-		case i-start > d.limit:
-			return bad("too_long", reasonLong)
-		case i == len(b):
-			return d.last(extent{end: i, next: i, quoted: true}, start, line)
 		}
+		// the field has ended; the record goes on to the next newline or quote
+		e := d.line(b, i)
+		quote := bytes.IndexByte(b[i:e.end], '"')
 		switch {
-		case b[i] == '\n':
-			return d.last(extent{end: i, next: i + 1, quoted: true, whole: true}, start, line)
-		case b[i] == '\r' && i+1 == len(b):
-			return d.last(extent{end: i, next: i + 1, quoted: true}, start, line)
-		case b[i] == '\r' && b[i+1] == '\n':
-			return d.last(extent{end: i, next: i + 2, quoted: true, whole: true}, start, line)
-		case b[i] != d.delimiter:
-			return bad("syntax", reasonBehind)
+		case e.end > i && b[i] != d.delimiter:
+			return bad(reasonBehind)
+		case quote >= 0:
+			i += quote
+		case e.end-start > d.limit:
+			i = e.end
+			return bad(reasonOpen)
+		default:
+			return extent{end: e.end, next: e.next, quoted: true, whole: e.whole}
 		}
-		// on to the next quote or the end of the record
-		rest := b[i:]
-		nl := bytes.IndexByte(rest, '\n')
-		if nl >= 0 {
-			rest = rest[:nl]
-		}
-		quote := bytes.IndexByte(rest, '"')
-		if quote < 0 {
-			e := extent{end: i + len(rest), next: min(i+len(rest)+1, len(b)), quoted: true, whole: nl >= 0}
-			if b[e.end-1] == '\r' {
-				e.end--
-			}
-			return d.last(e, start, line)
-		}
-		i += quote
 	}
-}
-
-// last checks the length of a record whose quotes are right.
-func (d dialect) last(e extent, start int, line extent) extent {
-	if e.end-start > d.limit {
-		line.code, line.reason = "too_long", reasonLong
-		return line
-	}
-	return e
 }
 
 // closing returns the index behind the quote that closes the field whose text
