@@ -57,36 +57,71 @@ func (d *decoder) kernel(st *step, g *group, n, row int) (left int) {
 		return g.literals(base, st, n)
 	case stepSkipString:
 		if g.clean {
-			return g.skipStrings(base, st, n)
+			left = g.skipStrings(base, st, n)
+		} else {
+			left = g.skipStringsCarefully(base, st, n)
 		}
-		return g.skipStringsCarefully(base, st, n)
+		if left > 0 {
+			left = d.skipAnyStrings(g, st, left)
+		}
+		return left
 	case stepSkipNumber:
-		return g.skipNumbers(base, st, n)
+		if left = g.skipNumbers(base, st, n); left > 0 {
+			left = g.skipLongNumbers(base, st, left)
+		}
+		return left
 	case stepString:
-		return g.strings(base, st, n, d.dst[st.col].Views()[row:row+n])
+		if left = g.strings(base, st, n, d.dst[st.col].Views()[row:row+n]); left > 0 {
+			left = d.longStrings(g, st, left, row)
+		}
+		return left
 	case stepBool:
 		return g.bools(base, st, n, d.dst[st.col].Bits(), row)
 	case stepInt:
-		if d.columns[st.col].Kind == batch.Int32 {
-			left = g.ints(base, st, n, d.ints[:])
-			narrowInts(d.dst[st.col].Int32s()[row:row+n], d.ints[:n])
-			return left
-		}
-		return g.ints(base, st, n, d.dst[st.col].Int64s()[row:row+n])
+		return d.intKernel(st, g, n, row)
 	case stepFloat:
-		if d.columns[st.col].Kind == batch.Float32 {
-			if st.head == 0 {
-				copy(d.before[:n], g.cur[:n])
-			}
-			left = g.floats(base, st, n, d.floats[:])
-			return d.narrowFloats(g, left, d.dst[st.col].Float32s()[row:row+n])
-		}
-		return g.floats(base, st, n, d.dst[st.col].Float64s()[row:row+n])
+		return d.floatKernel(st, g, n, row)
+	case stepTime:
+		return g.times(base, st, n, d.dst[st.col].Int64s()[row:row+n], &d.days)
 	}
 	for i := range n {
 		g.left[i] = uint8(i)
 	}
 	return n
+}
+
+func (d *decoder) intKernel(st *step, g *group, n, row int) (left int) {
+	c := d.dst[st.col]
+	small := c.Kind() == batch.Int32
+	out := d.ints[:n]
+	if !small {
+		out = c.Int64s()[row : row+n]
+	}
+	if left = g.ints(d.scan.base, st, n, out); left > 0 {
+		left = g.longInts(d.scan.base, st, left, out)
+	}
+	if small {
+		narrowInts(c.Int32s()[row:row+n], out)
+	}
+	return left
+}
+
+func (d *decoder) floatKernel(st *step, g *group, n, row int) (left int) {
+	c := d.dst[st.col]
+	small := c.Kind() == batch.Float32
+	out := d.floats[:n]
+	if !small {
+		out = c.Float64s()[row : row+n]
+	} else if st.head == 0 {
+		copy(d.before[:n], g.cur[:n])
+	}
+	if left = g.floats(d.scan.base, st, n, out); left > 0 {
+		left = g.longFloats(d.scan.base, st, left, out)
+	}
+	if small {
+		left = d.narrowFloats(g, left, c.Float32s()[row:row+n])
+	}
+	return left
 }
 
 // repair takes one step for the lines in g.left by the general parser's means. It

@@ -118,14 +118,15 @@ var floatTens = [23]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10
 
 // float64 returns the float64 nearest to d, whose text is given; ok is false when it is too large.
 func (d *decimal) float64(text []byte) (v float64, ok bool) {
-	// a product or quotient of two exact float64 is rounded once, so it is the nearest
-	if !d.inexact && d.mant < 1<<53 && d.exp >= -22 && d.exp <= 22 {
-		v = float64(int64(d.mant))
-		if d.exp < 0 {
-			v /= floatTens[-d.exp]
-		} else {
-			v *= floatTens[d.exp]
-		}
+	switch {
+	case d.inexact:
+		ok = false
+	case d.exp >= -19 && d.exp <= 0:
+		v, ok = quotient(d.mant, -d.exp), true
+	case d.mant < 1<<53 && d.exp > 0 && d.exp <= 22:
+		v, ok = float64(int64(d.mant))*floatTens[d.exp], true // exact factors, rounded once
+	}
+	if ok {
 		if d.neg {
 			v = -v
 		}
@@ -133,6 +134,24 @@ func (d *decimal) float64(text []byte) (v float64, ok bool) {
 	}
 	v, err := strconv.ParseFloat(unsafe.String(unsafe.SliceData(text), len(text)), 64)
 	return v, err == nil
+}
+
+// quotient returns the float64 nearest to mant / 10^frac, where frac is at most 19.
+func quotient(mant uint64, frac int) float64 {
+	if mant < 1<<53 {
+		return float64(int64(mant)) / floatTens[frac] // of exact operands, rounded once
+	}
+	// Divide with 62 bits of quotient or more, mark in the last bit whether there is
+	// a rest, and let the conversion round to 53 bits.
+	divisor := tens[frac]
+	up, down := bits.LeadingZeros64(mant), bits.LeadingZeros64(divisor)
+	mant <<= up
+	q, rest := bits.Div64(mant>>1, mant<<63, divisor<<down) // mant * 2^63 / divisor
+	if rest != 0 {
+		q |= 1
+	}
+	v := float64(int64(q>>1 | q&1))
+	return v * math.Float64frombits(uint64(1023-62+down-up)<<52)
 }
 
 // float32 is float64 for the nearest float32.

@@ -3,6 +3,7 @@ package json
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 
 	"github.com/gorge-stream/gorge/internal/batch"
 	"github.com/gorge-stream/gorge/internal/spec"
@@ -29,8 +30,9 @@ const (
 	stepValue                      // a value of a column without a kernel of its own
 	stepString
 	stepBool
-	stepInt // also numeric timestamps, but for those of nanoseconds
+	stepInt // also numeric timestamps
 	stepFloat
+	stepTime // RFC 3339 text
 )
 
 // step is one member: the bytes before its value, and what to do with the value.
@@ -52,6 +54,7 @@ type step struct {
 	low    int64
 	span   uint64
 	factor int64
+	nanos  bool // the value is divided by 1000 instead
 }
 
 // masked is 8 bytes of which only those under the mask count.
@@ -98,7 +101,7 @@ func (d *decoder) shapeOf(line []byte) *shape {
 			return nil // of two members with one name the kernels would not see the order
 		}
 		st := step{kind: d.kernelOf(line[value], col), col: col}
-		if st.quoted = st.kind == stepString || st.kind == stepSkipString; st.quoted {
+		if st.quoted = st.kind == stepString || st.kind == stepSkipString || st.kind == stepTime; st.quoted {
 			st.setLiteral(append(bytes.Clone(line[from:value]), '"'))
 		} else {
 			st.setLiteral(bytes.Clone(line[from:value]))
@@ -152,9 +155,10 @@ func (d *decoder) kernelOf(c byte, col int) stepKind {
 	case batch.Float32, batch.Float64:
 		return stepFloat
 	case batch.Timestamp:
-		if t.Wire != spec.WireDefault && t.Wire != spec.WireNanos {
-			return stepInt
+		if t.Wire == spec.WireDefault {
+			return stepTime
 		}
+		return stepInt
 	}
 	return stepValue
 }
@@ -176,19 +180,19 @@ func newMasked(b []byte) masked {
 	return masked{binary.LittleEndian.Uint64(t[:]), 1<<(uint(len(b))*8) - 1} // for 8 bytes all bits: 1<<64 is 0
 }
 
-// maxKernelInt bounds what the kernel of integers reads: numbers of up to 15 digits.
-const maxKernelInt = 1e15 - 1
-
 // setRange sets bounds and factor for whole numbers of a column.
 func (s *step) setRange(c *column) {
-	low, high := int64(-maxKernelInt), int64(maxKernelInt)
+	low, high := int64(math.MinInt64), int64(math.MaxInt64)
 	s.factor = 1
-	switch c.Kind {
-	case batch.Int32:
-		low, high = -1<<31, 1<<31-1
-	case batch.Timestamp:
+	switch {
+	case c.Kind == batch.Int32:
+		low, high = math.MinInt32, math.MaxInt32
+	case c.Wire == spec.WireNanos:
+		s.nanos = true
+		low = high // no number of few digits is in range: see longInts
+	case c.Kind == batch.Timestamp:
 		s.factor = int64(tens[c.scale])
-		low, high = max(low, minTime/s.factor), min(high, maxTime/s.factor)
+		low, high = minTime/s.factor, maxTime/s.factor
 	}
 	s.low, s.span = low, uint64(high-low)
 }
