@@ -189,7 +189,7 @@ func writeMark(files vfs.FS, dir, mark string) error {
 // options are the settings of the database.
 func (s *store) options(files vfs.FS) *pebble.Options {
 	o := &pebble.Options{
-		FS:                          files,
+		FS:                          thrifty{files},
 		FormatMajorVersion:          pebble.FormatNewest,
 		MemTableSize:                memTableBytes,
 		MemTableStopWritesThreshold: 4,
@@ -209,6 +209,33 @@ func (s *store) options(files vfs.FS) *pebble.Options {
 	}
 	return o
 }
+
+// thrifty is a file system that does not reserve space: Pebble would reserve a
+// whole log for every few rows of a small table, and it gains nothing by it.
+type thrifty struct{ vfs.FS }
+
+// Create makes a file that takes the space of its bytes.
+func (t thrifty) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := t.FS.Create(name, c)
+	if err != nil {
+		return nil, err
+	}
+	return thriftyFile{f}, nil
+}
+
+// ReuseForWrite takes over a log that is of no use any more.
+func (t thrifty) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := t.FS.ReuseForWrite(from, to, c)
+	if err != nil {
+		return nil, err
+	}
+	return thriftyFile{f}, nil
+}
+
+type thriftyFile struct{ vfs.File }
+
+// Preallocate does nothing.
+func (thriftyFile) Preallocate(int64, int64) error { return nil }
 
 // storeLog passes on what Pebble has to say. Its progress is of no interest to a user.
 type storeLog struct {

@@ -1,7 +1,6 @@
 package table
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -174,17 +173,18 @@ func (t *table) keepFrom(newest uint64) uint64 {
 	return t.first
 }
 
-// drop removes every bucket before first from the store, space included.
-func (t *table) drop(ctx context.Context, first uint64) error {
+// drop removes every bucket before first. Whole files of old buckets go at once,
+// the edges with the next compactions: no row is read for it.
+func (t *table) drop(first uint64) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if first <= t.first {
 		return nil
 	}
-	span := pebble.KeyRange{Start: appendPrefix(nil, t.def.ID, 0), End: appendPrefix(nil, t.def.ID, first)}
-	some, err := t.store.any(span)
+	from, to := appendPrefix(nil, t.def.ID, 0), appendPrefix(nil, t.def.ID, first)
+	some, err := t.store.any(from, to)
 	if err == nil && some {
-		err = t.store.db.Excise(ctx, span)
+		err = t.store.db.DeleteRange(from, to, pebble.NoSync)
 	}
 	if err != nil {
 		return fmt.Errorf("drop the old rows of table %s: %w", t.def.Name, err)
@@ -193,9 +193,9 @@ func (t *table) drop(ctx context.Context, first uint64) error {
 	return nil
 }
 
-// any reports whether a key lies in the span.
-func (s *store) any(span pebble.KeyRange) (bool, error) {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: span.Start, UpperBound: span.End})
+// any reports whether a key lies in [from, to).
+func (s *store) any(from, to []byte) (bool, error) {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
 	if err != nil {
 		return false, err
 	}

@@ -114,7 +114,7 @@ func (w *writer) add(b *batch.Batch, i int) {
 }
 
 // Flush sorts and writes what was gathered. When it returns, reads see the rows.
-func (w *writer) Flush(ctx context.Context) error {
+func (w *writer) Flush(context.Context) error {
 	if len(w.items) == 0 {
 		return nil
 	}
@@ -127,7 +127,7 @@ func (w *writer) Flush(ctx context.Context) error {
 		return fmt.Errorf("write table %s: %w", w.table.def.Name, err)
 	}
 	w.table.fresh.Add(int64(len(w.items) - old))
-	return w.table.drop(ctx, first)
+	return w.table.drop(first)
 }
 
 // ahead is how many rows before its turn a row is touched: in order of keys the
