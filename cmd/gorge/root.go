@@ -35,6 +35,8 @@ func rootCmd() *cobra.Command {
 		runCmd(),
 		generateCmd(),
 		receiveCmd(),
+		generateCmd(),
+		receiveCmd(),
 		versionCmd(),
 	)
 	return root
