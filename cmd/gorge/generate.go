@@ -22,7 +22,6 @@ import (
 type generateFlags struct {
 	config   workload.Config
 	events   int64
-	zipf     bool
 	dist     string
 	disorder time.Duration
 	lateBy   time.Duration

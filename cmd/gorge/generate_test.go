@@ -225,7 +225,7 @@ func TestThePostingScheduleIsOpenLoop(t *testing.T) {
 				left[e.TS-begin.UnixMilli()] = time.Since(begin)
 				mu.Unlock()
 				<-time.After(50 * time.Millisecond)
-				return &http.Response{StatusCode: 202, Body: io.NopCloser(strings.NewReader(fmt.Sprintf(`{"accepted":%d}`, len(all))))}, nil
+				return &http.Response{StatusCode: http.StatusAccepted, Body: io.NopCloser(strings.NewReader(fmt.Sprintf(`{"accepted":%d}`, len(all))))}, nil
 			})
 			f := &generateFlags{
 				config: workload.Config{Devices: 5, Rate: 1000}, events: 1000, dist: "uniform", format: "json",

@@ -62,7 +62,9 @@ func receive(ctx context.Context, addr string, stdout, stderr io.Writer) error {
 		if err = srv.Shutdown(grace); err != nil {
 			err = errors.Join(err, srv.Close())
 		}
-		<-served
+		if e := <-served; !errors.Is(e, http.ErrServerClosed) {
+			err = errors.Join(err, e)
+		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

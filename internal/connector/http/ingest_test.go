@@ -458,7 +458,7 @@ func TestConcurrentPostsOverRealConnections(t *testing.T) {
 				}
 				body, _ := io.ReadAll(res.Body)
 				_ = res.Body.Close()
-				if res.StatusCode != 202 || string(body) != fmt.Sprintf("{\"accepted\":%d}\n", each) {
+				if res.StatusCode != http.StatusAccepted || string(body) != fmt.Sprintf("{\"accepted\":%d}\n", each) {
 					t.Errorf("%d %s", res.StatusCode, body)
 				}
 			}
