@@ -15,6 +15,7 @@ import (
 // limits are the patience of a pool with its workers.
 type limits struct {
 	starts   int           // starts in a row that may fail
+	deaths   int           // workers that one chunk may cost beyond twice the halvings down to a row
 	streak   int           // workers in a row that may end without an answer
 	free     int           // of them, restarted at once
 	backoff  time.Duration // before the next one, doubled each time
@@ -23,7 +24,7 @@ type limits struct {
 }
 
 var defaultLimits = limits{
-	starts: 4, streak: 64, free: 16,
+	starts: 4, deaths: 8, streak: 64, free: 16,
 	backoff: 5 * time.Millisecond, maxDelay: time.Second, grace: 500 * time.Millisecond,
 }
 
@@ -34,26 +35,33 @@ func (l *limits) delay(failures int) time.Duration {
 	return min(l.backoff<<min(failures-1, 20), l.maxDelay)
 }
 
+// startup is how the first start of a worker went.
+type startup struct {
+	version int // of the function
+	err     error
+}
+
 // keep starts the process of a worker, waits for its end and starts the next,
 // until ctx ends or the pool's patience does. The first start is reported to started.
 //
 // It keeps its thread: the kernel kills the process when the thread that made it
 // ends, and no_new_privs is a property of the thread that the process inherits.
 // The thread is never given back, so it ends with this goroutine.
-func (w *worker) keep(ctx context.Context, started chan<- error) {
+func (w *worker) keep(ctx context.Context, started chan<- startup) {
 	runtime.LockOSThread()
 	failures, first := 0, true
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		started <- fmt.Errorf("set no_new_privs: %w", err)
+		started <- startup{err: fmt.Errorf("set no_new_privs: %w", err)}
 		return
 	}
 	for {
 		l, err := launch(ctx, w)
 		if first {
-			started <- err
 			if err != nil {
+				started <- startup{err: err}
 				return
 			}
+			started <- startup{version: l.version}
 			first = false
 		}
 		var pause time.Duration

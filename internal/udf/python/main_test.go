@@ -95,7 +95,7 @@ func (l *logged) String() string {
 
 // quick are limits that let tests see the end of a pool's patience soon.
 var quick = limits{
-	starts: 2, streak: 64, free: 64,
+	starts: 2, deaths: 2, streak: 64, free: 64,
 	backoff: time.Millisecond, maxDelay: time.Millisecond, grace: 500 * time.Millisecond,
 }
 

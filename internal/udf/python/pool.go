@@ -90,28 +90,23 @@ func open(ctx context.Context, spec Spec, options Options, limits limits) (*Pool
 	}
 	alive, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
-	started := make(chan error, len(p.workers))
+	started := make(chan startup, len(p.workers))
 	for _, w := range p.workers {
 		p.wg.Go(func() { w.keep(alive, started) })
 	}
 	for range p.workers {
-		var err error
+		var s startup
 		select {
-		case err = <-started:
+		case s = <-started:
 		case <-ctx.Done():
-			err = fmt.Errorf("start workers of function %s: %w", p.spec.Name, ctx.Err())
+			s.err = fmt.Errorf("start workers of function %s: %w", p.spec.Name, ctx.Err())
 		}
-		if err != nil {
+		if s.err != nil {
 			_ = p.Close() // ends the other starts; the first error is the answer
-			return nil, err
+			return nil, s.err
 		}
+		p.signature.Version = s.version
 	}
-	w := p.workers[0]
-	w.mu.Lock()
-	if w.link != nil {
-		p.signature.Version = w.link.version
-	}
-	w.mu.Unlock()
 	return p, nil
 }
 

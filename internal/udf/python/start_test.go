@@ -29,7 +29,7 @@ func TestWhatIsWrongWithAFunctionIsSaidAtOpen(t *testing.T) {
 		{name: "exception at import", text: "def g():\n    raise RuntimeError('model is gone')\ng()\n", code: "udf/import",
 			says: []string{"RuntimeError: model is gone", "functions.py:2:", "g()"}},
 		{name: "exit at import", text: "import sys\nsys.exit(3)\n", code: "udf/import", says: []string{"SystemExit", "functions.py:2:"}},
-		{name: "process ends at import", text: "import os, sys\nsys.stderr.write('bad driver')\nos._exit(9)\n", code: "udf/worker-start", says: []string{"exited with code 9", "bad driver"}},
+		{name: "process ends at import", text: "import os, sys\nsys.stderr.write('bad driver\\n')\nos._exit(9)\n", code: "udf/worker-start", says: []string{"exited with code 9", "bad driver"}},
 		{name: "crash at import", text: "import ctypes\nctypes.string_at(0)\n", code: "udf/worker-start", says: []string{"signal 11", "functions.py\", line 2"}},
 		{name: "slow import", text: "import time\ntime.sleep(60)\n", options: Options{StartTimeout: 400 * time.Millisecond}, code: "udf/slow-start", says: []string{"400ms", "functions.py"}},
 		{name: "no such function", text: "def anomaly_score(x): return x\n", spec: Spec{Name: "anomaly_scor"}, code: "udf/function-missing", says: []string{"did you mean anomaly_score?"}},

@@ -41,7 +41,7 @@ func (w *worker) bury(l *link, end string) {
 func (w *worker) suspect(c *chunk, l *link, end string) {
 	if c.trouble == nil {
 		n := c.rows()
-		c.trouble = &trouble{rows: n, limit: 2*bits.Len(uint(n)) + 8}
+		c.trouble = &trouble{rows: n, limit: 2*bits.Len(uint(n)) + w.pool.limits.deaths}
 	}
 	c.trouble.deaths++
 	c.deaths++

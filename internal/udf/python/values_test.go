@@ -179,12 +179,28 @@ func TestResultsAreCheckedAndConverted(t *testing.T) {
 		{"return 'text'", f64, "wrong_length: function 'f' returned a str; expected"},
 		{"x -= 1; return x", f64, "exception: ValueError: output array is read-only (arguments are views of shared memory"},
 	}
+	// One worker for each kind of result serves all its cases; the first argument chooses.
+	pools := map[batch.Kind]*Pool{}
 	for _, test := range tests {
+		if pools[test.returns] != nil {
+			continue
+		}
+		var text strings.Builder
+		text.WriteString("import numpy as np\n")
+		for i, other := range tests {
+			fmt.Fprintf(&text, "def case%d(x): %s\n", i, other.body)
+		}
+		text.WriteString("def f(which, x): return globals()['case%d' % which[0]](x)\n")
+		pools[test.returns] = mustOpen(t, Spec{Name: "f", Args: []batch.Kind{batch.Int64, f64}, Returns: []batch.Kind{test.returns}, File: script(t, text.String())}, Options{})
+	}
+	for k, test := range tests {
 		t.Run(test.body+" as "+test.returns.String(), func(t *testing.T) {
-			p := mustOpen(t, Spec{Name: "f", Args: []batch.Kind{f64}, Returns: []batch.Kind{test.returns}, File: script(t, "import numpy as np\ndef f(x): "+test.body+"\n")}, Options{})
-			args := floats(1, 3, func(_, i int) float64 { return float64(i + 1) })
+			args := batchOf([]batch.Kind{batch.Int64, f64}, 3, func(b *batch.Batch, i int) {
+				b.Col(0).Int64s()[i] = int64(k)
+				b.Col(1).Float64s()[i] = float64(i + 1)
+			})
 			defer args.Release()
-			r := run(t, p, args)
+			r := run(t, pools[test.returns], args)
 			defer r.Batch.Release()
 			var got []string
 			for i := range 3 {

@@ -46,11 +46,7 @@ def install() -> None:
     """Send ``logging`` and warnings to the engine and print line by line."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # What a crash leaves on standard error must not be lost in a buffer.
-            through = stream is sys.stderr
-            stream.reconfigure(
-                line_buffering=True, write_through=through, errors="backslashreplace"
-            )
+            stream.reconfigure(line_buffering=True, errors="backslashreplace")
     logging.raiseExceptions = False
     root = logging.getLogger()
     root.addHandler(EngineHandler())
