@@ -3,6 +3,9 @@ package main
 import (
 	"context"
 	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gorge-stream/gorge/internal/batch"
 	"github.com/gorge-stream/gorge/internal/connector"
@@ -15,13 +18,27 @@ import (
 	"github.com/gorge-stream/gorge/internal/udf/python"
 )
 
+// newUDFLatency makes the metric of how long a batch was with a worker.
+func newUDFLatency() *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "gorge_udf_latency_seconds",
+		Help:    "Time from handing a batch to a UDF worker to its answer.",
+		Buckets: prometheus.ExponentialBuckets(5e-6, 4, 12),
+	}, []string{"function"})
+}
+
 // parts are the implementations that the job is built from.
-func (e *engine) parts() job.Parts {
+func (e *engine) parts(registry *prometheus.Registry) job.Parts {
+	latency := newUDFLatency()
+	registry.MustRegister(latency)
 	return job.Parts{
 		Connectors: connectors,
 		Formats:    formats,
 		State:      func(l state.Layout, g keygroup.Range) state.Backend { return memory.New(l, g) },
-		Function:   e.openFunction,
+		Function: func(ctx context.Context, f plan.Function, args []batch.Kind) (job.Function, error) {
+			seconds := latency.WithLabelValues(f.Name)
+			return e.openFunction(ctx, f, args, func(_ int, d time.Duration) { seconds.Observe(d.Seconds()) })
+		},
 		DeadLetters: func() (connector.SinkWriter, error) {
 			return file.OpenAppend(e.deadLetterFile())
 		},
@@ -32,12 +49,12 @@ func (e *engine) parts() job.Parts {
 func (e *engine) deadLetterFile() string { return filepath.Join(e.dataDir(), "dead-letters.ndjson") }
 
 // openFunction starts the Python workers of a function.
-func (e *engine) openFunction(ctx context.Context, f plan.Function, args []batch.Kind) (job.Function, error) {
+func (e *engine) openFunction(ctx context.Context, f plan.Function, args []batch.Kind, observe func(int, time.Duration)) (job.Function, error) {
 	path := f.File
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(e.dir, path)
 	}
 	return python.Open(ctx, python.Spec{
 		Name: f.Name, File: path, Version: f.Version, Workers: f.Workers, Timeout: f.Timeout, Args: args, Returns: f.Returns,
-	}, python.Options{Log: e.log})
+	}, python.Options{Log: e.log, Observe: observe})
 }

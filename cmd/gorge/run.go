@@ -148,7 +148,7 @@ func (e *engine) run(ctx context.Context, signals <-chan os.Signal, stop context
 	if srv != nil {
 		opts.HTTP = srv
 	}
-	j, err := job.Build(ctx, e.plan, e.parts(), opts)
+	j, err := job.Build(ctx, e.plan, e.parts(registry), opts)
 	if err != nil {
 		return &exitError{exitFailed, err}
 	}
