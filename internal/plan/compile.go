@@ -63,7 +63,17 @@ func (c *compiler) warnf(code diag.Code, p diag.Place, format string, args ...an
 	return e
 }
 
-func (c *compiler) result() error { return diag.List(inOrder(c.found)).Err() }
+// maxErrors is how many errors are told at once: nobody mends more in one go.
+const maxErrors = 100
+
+func (c *compiler) result() error {
+	l := inOrder(c.found)
+	if more := len(l) - maxErrors; more > 0 {
+		last := diag.New(codeTooLarge, "there are %d more errors", more).At(l[maxErrors].Place)
+		l = append(l[:maxErrors:maxErrors], last)
+	}
+	return l.Err()
+}
 
 // inOrder sorts by place, what has no place in the file (flags) first, so that
 // people fix a file from top to bottom.
@@ -144,6 +154,11 @@ func (c *compiler) file(root *yamlValue) {
 		if s.required && root.get(s.name) == nil {
 			c.errorf(codeMissing, root.place, "the pipeline has no %q", s.name).WithHint("%s: %s", s.name, firstSentence(s.doc))
 		}
+	}
+	if len(all) > maxParts {
+		c.errorf(codeTooLarge, all[maxParts].place, "the pipeline has %d sources, steps and sinks, more than %d", len(all), maxParts).
+			WithHint("split it into several pipelines")
+		return
 	}
 	for _, p := range all {
 		c.build(p)
@@ -234,6 +249,9 @@ func nameHint(s string) string {
 	}
 	return "use up to 64 lower-case letters, digits, \"_\" and \"-\", a letter first"
 }
+
+// maxParts bounds the graph. A part costs tasks, queues and metrics.
+const maxParts = 1000
 
 // build makes the node of a part and of what it reads; nil when something is wrong with it.
 func (c *compiler) build(p *part) *Node {

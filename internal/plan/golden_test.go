@@ -67,7 +67,7 @@ func compileFile(t *testing.T, path string) (*Plan, string) {
 	return p, b.String()
 }
 
-func goldenFiles(t *testing.T, pattern string) []string {
+func goldenFiles(t testing.TB, pattern string) []string {
 	t.Helper()
 	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) == 0 {

@@ -13,7 +13,8 @@ import (
 //	P1  A filter moves below a step only when it is the only reader of the step:
 //	    another reader needs the rows that the filter drops.
 //	P2  Below select: the condition with the columns replaced by their
-//	    expressions, when that is not dearer than computing the columns for all rows.
+//	    expressions, when that is not dearer than computing the columns for all
+//	    rows, and stays short enough to be read by a person in the plan.
 //	P3  Below call: when it uses no result of the call, and nobody reads the
 //	    dead letters of the call, which would change.
 //	P4  Below window: when it uses key columns only, and nobody reads the late
@@ -22,22 +23,39 @@ import (
 //	    take rows out of the statistics of a key that stays.
 //	P6  Filters pass each other freely: they have no effects.
 func pushFilters(p *Plan) {
+	u := &pusher{plan: p}
+	u.count()
 	for _, n := range slices.Clone(p.Nodes) {
 		if _, ok := n.Op.(*Filter); ok {
-			p.push(n)
+			u.push(n)
+		}
+	}
+}
+
+// pusher moves filters in a plan.
+type pusher struct {
+	plan    *Plan
+	readers map[Ref]int // how many nodes read an output
+}
+
+func (u *pusher) count() {
+	u.readers = map[Ref]int{}
+	for _, n := range u.plan.Nodes {
+		for _, in := range n.Inputs {
+			u.readers[in]++
 		}
 	}
 }
 
 // push moves one filter as far down as it pays.
-func (p *Plan) push(f *Node) {
+func (u *pusher) push(f *Node) {
 	where := f.Op.(*Filter).Where
 	var passed []*Node // the steps between the filter and where it may go, nearest first
 	worth := 0         // how many of them it is worth to pass
 	above := f
 	for {
 		in := above.Inputs[0]
-		below, ok := p.below(above, in, where)
+		below, ok := u.below(in, where)
 		if !ok {
 			break
 		}
@@ -49,14 +67,15 @@ func (p *Plan) push(f *Node) {
 		above = in.Node
 	}
 	if worth > 0 {
-		p.move(f, passed[:worth])
+		u.plan.move(f, passed[:worth])
+		u.count()
 	}
 }
 
 // below returns the condition as it is in front of the node that in comes from,
-// when the filter behind it may move there. reader is the node that reads in now.
-func (p *Plan) below(reader *Node, in Ref, where *expr.Expr) (*expr.Expr, bool) {
-	if in.Port != Main || len(p.readers(in.Node, Main)) != 1 || p.readers(in.Node, Main)[0] != reader {
+// when the filter behind it may move there.
+func (u *pusher) below(in Ref, where *expr.Expr) (*expr.Expr, bool) {
+	if in.Port != Main || u.readers[in] != 1 {
 		return nil, false
 	}
 	columns := where.Columns()
@@ -70,17 +89,35 @@ func (p *Plan) below(reader *Node, in Ref, where *expr.Expr) (*expr.Expr, bool) 
 			by[c.Name] = c.Expr
 			cost += expr.Cost(c.Expr)
 		}
+		if grown(where, by) > maxPushed {
+			return nil, false
+		}
 		to := where.Substitute(by)
 		// Half of the rows is what a condition keeps when nothing is known about it.
 		return to, expr.Cost(to) <= expr.Cost(where)+cost/2
 	case *Call:
-		return where, !overlap(columns, op.Results) && len(p.readers(in.Node, Dead)) == 0
+		return where, !overlap(columns, op.Results) && u.readers[Ref{in.Node, Dead}] == 0
 	case *WindowAggregate:
 		return where, len(columns) > 0 && within(columns, op.Keys) && !op.LateOutput
 	case *Running:
 		return where, len(columns) > 0 && within(columns, op.Keys)
 	}
 	return nil, false
+}
+
+// maxPushed is the longest condition in characters that moves below a select. A
+// chain of selects that each use a column twice doubles it at each of them.
+const maxPushed = 4096
+
+// grown is the most characters that where can have with its columns replaced.
+func grown(where *expr.Expr, by map[string]*expr.Expr) int {
+	factor := 1
+	for _, name := range where.Columns() {
+		if e := by[name]; e != nil {
+			factor = max(factor, (len(e.Source())+len(name)-1)/len(name))
+		}
+	}
+	return factor * len(where.Source())
 }
 
 // move takes f out of its place and puts it in front of the last of the passed nodes.

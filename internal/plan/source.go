@@ -233,15 +233,9 @@ const maxColumnName = 128
 
 // columnName checks the name of a new column; it was written as key of v.
 func (c *compiler) columnName(name string, v *yamlValue, key string) bool {
-	place := v.place
-	for _, e := range v.entries {
-		if e.key == key {
-			place = e.place
-		}
-	}
 	bad := len(name) > maxColumnName || strings.TrimSpace(name) != name || name == "" || !utf8.ValidString(name)
 	if bad {
-		c.errorf(codeColumn, place, "%q cannot be the name of a column", clip(name)).
+		c.errorf(codeColumn, v.keyPlace(key), "%q cannot be the name of a column", clip(name)).
 			WithHint("use 1 to %d characters without spaces around them", maxColumnName)
 	}
 	return !bad

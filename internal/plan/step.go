@@ -125,14 +125,7 @@ func goesWith(key string) string {
 }
 
 // keyPlace returns where the name of a setting stands.
-func (s *stepPart) keyPlace(key string) diag.Place {
-	for _, e := range s.value.entries {
-		if e.key == key {
-			return e.place
-		}
-	}
-	return s.place
-}
+func (s *stepPart) keyPlace(key string) diag.Place { return s.value.keyPlace(key) }
 
 // keys checks the key columns against the input.
 func (c *compiler) keys(s *stepPart) []string {
@@ -179,13 +172,7 @@ func (c *compiler) newColumn(s *stepPart, setting, key, name string, taken map[s
 		return
 	}
 	if what, ok := taken[name]; ok {
-		place := v.place
-		for _, e := range v.entries {
-			if e.key == key {
-				place = e.place
-			}
-		}
-		c.errorf(codeColumn, place, "%s has two columns %q: it is also %s", s, clip(name), what).WithHint("give this one another name")
+		c.errorf(codeColumn, v.keyPlace(key), "%s has two columns %q: it is also %s", s, clip(name), what).WithHint("give this one another name")
 	}
 	taken[name] = "the column of another entry"
 }

@@ -258,6 +258,9 @@ func nearest(word string, known []string) string {
 	}
 	best, least := "", 1+max(1, len(word)/3)
 	for _, k := range known {
+		if len(k)-len(word) >= least || len(word)-len(k) >= least {
+			continue
+		}
 		if n := levenshtein.ComputeDistance(strings.ToLower(word), strings.ToLower(k)); n < least {
 			best, least = k, n
 		}

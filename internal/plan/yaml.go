@@ -62,6 +62,16 @@ func (v *yamlValue) get(key string) *yamlValue {
 	return nil
 }
 
+// keyPlace returns where a key of a mapping stands, or the mapping when it has no such key.
+func (v *yamlValue) keyPlace(key string) diag.Place {
+	for _, e := range v.entries {
+		if e.key == key {
+			return e.place
+		}
+	}
+	return v.place
+}
+
 // reader turns the bytes of a file into yamlValues.
 type reader struct {
 	src  *source
