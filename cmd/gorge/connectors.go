@@ -4,10 +4,13 @@ import (
 	"github.com/gorge-stream/gorge/internal/codec"
 	"github.com/gorge-stream/gorge/internal/codec/csv"
 	"github.com/gorge-stream/gorge/internal/codec/json"
+	"github.com/gorge-stream/gorge/internal/codec/raw"
 	"github.com/gorge-stream/gorge/internal/connector"
 	"github.com/gorge-stream/gorge/internal/connector/file"
 	"github.com/gorge-stream/gorge/internal/connector/generate"
 	httpconn "github.com/gorge-stream/gorge/internal/connector/http"
+	"github.com/gorge-stream/gorge/internal/connector/null"
+	"github.com/gorge-stream/gorge/internal/connector/stdio"
 	"github.com/gorge-stream/gorge/internal/connector/table"
 )
 
@@ -16,6 +19,8 @@ var connectors = map[string]connector.Registration{
 	"file":     file.Registration,
 	"generate": generate.Registration,
 	"http":     httpconn.Registration,
+	"null":     null.Registration,
+	"stdout":   stdio.Registration,
 	"table":    table.Registration,
 }
 
@@ -23,4 +28,5 @@ var connectors = map[string]connector.Registration{
 var formats = map[string]codec.Format{
 	"csv":  csv.Format,
 	"json": json.Format,
+	"raw":  raw.Format,
 }
