@@ -37,12 +37,14 @@ type lines struct {
 	per    int           // lines of a block
 	stall  chan struct{} // when set, the source runs dry at its end until it is closed
 	broken error         // returned instead of the last block
+	silent int           // this split, counted from 1, never has anything
 }
 
 type lineReader struct {
-	s    *lines
-	rest []string
-	at   int
+	s      *lines
+	rest   []string
+	at     int
+	silent bool
 }
 
 func (s *lines) Splits(context.Context) ([]connector.Split, error) {
@@ -58,7 +60,7 @@ func (s *lines) Open(_ context.Context, sp connector.Split, _ connector.Position
 	if _, err := fmt.Sscanf(sp.ID, "split-%d", &i); err != nil {
 		return nil, err
 	}
-	return &lineReader{s: s, rest: s.splits[i]}, nil
+	return &lineReader{s: s, rest: s.splits[i], silent: i+1 == s.silent}, nil
 }
 
 func (s *lines) Wait(ctx context.Context) error {
@@ -73,6 +75,14 @@ func (s *lines) Wait(ctx context.Context) error {
 func (s *lines) Close() error { return nil }
 
 func (r *lineReader) Poll(_ context.Context, b *connector.Block) error {
+	if r.silent {
+		select {
+		case <-r.s.stall:
+			return io.EOF
+		default:
+			return connector.ErrNoData
+		}
+	}
 	if len(r.rest) == 0 {
 		if r.s.stall != nil {
 			select {
@@ -362,6 +372,29 @@ func TestStopClosesWindows(t *testing.T) {
 	}
 	if after := h.job.Status(); after.Running {
 		t.Error("still running")
+	}
+}
+
+// TestASilentSplitDoesNotHoldWindowsForEver has one split with rows and one
+// that stays silent: windows close once the silent one counts as idle.
+func TestASilentSplitDoesNotHoldWindowsForEver(t *testing.T) {
+	pipeline := strings.Replace(statistics, "max_disorder: 500ms", "max_disorder: 500ms, idle_after: 30ms", 1)
+	h := build(t, pipeline, &lines{splits: [][]string{events(1, 2000), nil}, per: 50, stall: make(chan struct{}), silent: 2}, 2, 64)
+	done := make(chan error)
+	go func() { done <- h.job.Run(t.Context()) }()
+	waitFor(t, func() bool { h.sink.mu.Lock(); defer h.sink.mu.Unlock(); return len(h.sink.rows["results"]) > 0 })
+	idle := 0
+	for _, s := range h.job.Status().Splits {
+		if s.Idle {
+			idle++
+		}
+	}
+	if idle == 0 {
+		t.Error("no split counts as idle")
+	}
+	close(h.src.stall)
+	if err := <-done; err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -95,7 +95,7 @@ func NewFeed(c FeedConfig) *Feed {
 	f := &Feed{
 		source: c.Source, now: c.Now, idle: time.Duration(c.Time.IdleAfter) * time.Microsecond,
 		token: make(chan struct{}, 1),
-		gen:   watermark.NewGenerator(c.Time, len(c.Splits), c.Now()),
+		gen:   watermark.NewGenerator(c.Time, len(c.Splits)),
 	}
 	f.running, f.stop = context.WithCancel(context.Background())
 	f.turn = sync.NewCond(&f.mu)
@@ -247,6 +247,9 @@ func (f *Feed) poll(ctx context.Context, b *connector.Block) (Lease, bool, error
 			return f.number(Lease{Kind: LeaseBlock, Split: i}), true, nil
 		case errors.Is(err, connector.ErrNoData):
 			s.dry = true
+			f.mu.Lock()
+			f.gen.Dry(i, f.now())
+			f.mu.Unlock()
 		case errors.Is(err, io.EOF):
 			return f.endSplit(i)
 		case ctx.Err() != nil:

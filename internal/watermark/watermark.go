@@ -9,10 +9,12 @@
 //	W1  watermark(split) = max event time so far - max disorder: all rows before it were seen,
 //	    that is: a row may be older than the newest by max disorder and is not late.
 //	W2  watermark = minimum over the splits that are neither idle nor ended;
-//	    it never goes back. When every split is idle it stays; when every split
-//	    has ended it is batch.MaxTime.
-//	W3  A split is idle when it brought no row for idle_after of processing time.
-//	    It counts again from its next block on.
+//	    it never goes back. When all that have not ended are idle it is the
+//	    maximum over them, as if they had become idle one after the other: a quiet
+//	    input holds no window for ever. When every split has ended it is batch.MaxTime.
+//	W3  A split is idle when it has had nothing to read for idle_after of processing
+//	    time. It counts again from its next block on. A split that has data which
+//	    nobody has read yet is not idle.
 //	W4  An event time further ahead of processing time than max_ahead counts as
 //	    processing time + max_ahead: one clock that is wrong does not make the rest late.
 package watermark
@@ -32,7 +34,8 @@ type Config struct {
 
 type split struct {
 	max     batch.Time // MinTime: no row yet
-	active  int64      // processing time of the last block
+	dry     bool
+	since   int64 // processing time from which on it has been dry
 	clamped int64
 	ended   bool
 }
@@ -44,11 +47,11 @@ type Generator struct {
 	mark   batch.Time
 }
 
-// NewGenerator makes a generator for n splits; now is the processing time.
-func NewGenerator(cfg Config, n int, now int64) *Generator {
+// NewGenerator makes a generator for n splits.
+func NewGenerator(cfg Config, n int) *Generator {
 	g := &Generator{cfg: cfg, mark: batch.MinTime}
 	for range n {
-		g.splits = append(g.splits, split{max: batch.MinTime, active: now})
+		g.splits = append(g.splits, split{max: batch.MinTime})
 	}
 	return g
 }
@@ -56,7 +59,7 @@ func NewGenerator(cfg Config, n int, now int64) *Generator {
 // Observe folds in the largest event time of a block of the split; MinTime for a block without rows.
 func (g *Generator) Observe(i int, largest batch.Time, now int64) {
 	s := &g.splits[i]
-	s.active = now
+	s.dry = false
 	if g.cfg.MaxAhead > 0 && largest > now+g.cfg.MaxAhead {
 		largest = now + g.cfg.MaxAhead
 		s.clamped++
@@ -64,33 +67,43 @@ func (g *Generator) Observe(i int, largest batch.Time, now int64) {
 	s.max = max(s.max, largest)
 }
 
+// Dry tells that the split had nothing to read at processing time now.
+func (g *Generator) Dry(i int, now int64) {
+	if s := &g.splits[i]; !s.dry {
+		s.dry, s.since = true, now
+	}
+}
+
 // End tells that the split has ended.
 func (g *Generator) End(i int) { g.splits[i].ended = true }
 
 // Current returns the watermark at processing time now.
 func (g *Generator) Current(now int64) batch.Time {
-	low, all, idle := batch.MaxTime, true, false
+	low, quiet := batch.MaxTime, batch.MinTime
+	active, ended := false, true
 	for i := range g.splits {
 		s := &g.splits[i]
 		if s.ended {
 			continue
 		}
-		all = false
+		ended = false
+		mark := minus(s.max, g.cfg.MaxDisorder)
 		if g.idle(s, now) {
-			idle = true
+			quiet = max(quiet, mark)
 			continue
 		}
-		low = min(low, minus(s.max, g.cfg.MaxDisorder))
+		active = true
+		low = min(low, mark)
 	}
-	if low == batch.MaxTime && !all && idle {
-		return g.mark // W2: all idle
+	if !active && !ended {
+		low = quiet
 	}
 	g.mark = max(g.mark, low)
 	return g.mark
 }
 
 func (g *Generator) idle(s *split, now int64) bool {
-	return g.cfg.IdleAfter > 0 && now-s.active >= g.cfg.IdleAfter
+	return g.cfg.IdleAfter > 0 && s.dry && now-s.since >= g.cfg.IdleAfter
 }
 
 // Status is what a person wants to know of one split.

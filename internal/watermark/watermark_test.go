@@ -8,7 +8,7 @@ import (
 )
 
 func TestOneSplitFollowsTheNewestRow(t *testing.T) {
-	g := NewGenerator(Config{MaxDisorder: 10}, 1, 0)
+	g := NewGenerator(Config{MaxDisorder: 10}, 1)
 	if got := g.Current(0); got != batch.MinTime {
 		t.Fatalf("before any row: %d", got)
 	}
@@ -25,7 +25,7 @@ func TestOneSplitFollowsTheNewestRow(t *testing.T) {
 }
 
 func TestTheSlowestSplitHoldsTheOthers(t *testing.T) {
-	g := NewGenerator(Config{}, 3, 0)
+	g := NewGenerator(Config{}, 3)
 	g.Observe(0, 100, 0)
 	g.Observe(1, 200, 0)
 	if got := g.Current(0); got != batch.MinTime {
@@ -42,8 +42,13 @@ func TestTheSlowestSplitHoldsTheOthers(t *testing.T) {
 }
 
 func TestIdleSplitsDoNotHold(t *testing.T) {
-	g := NewGenerator(Config{IdleAfter: 30}, 2, 0)
+	g := NewGenerator(Config{IdleAfter: 30}, 2)
 	g.Observe(0, 100, 10)
+	if got := g.Current(1000); got != batch.MinTime {
+		t.Fatalf("a split that was not read yet is not idle, got %d", got)
+	}
+	g.Dry(1, 0)
+	g.Dry(1, 20) // still
 	if got := g.Current(29); got != batch.MinTime {
 		t.Fatalf("not idle yet, got %d", got)
 	}
@@ -56,8 +61,10 @@ func TestIdleSplitsDoNotHold(t *testing.T) {
 	if got := g.Current(31); got != 110 {
 		t.Fatalf("the watermark must stay at 110, got %d", got)
 	}
-	if got := g.Current(1000); got != 110 {
-		t.Fatalf("all idle: it stays, got %d", got)
+	g.Dry(0, 40)
+	g.Dry(1, 40)
+	if got := g.Current(1000); got != 120 {
+		t.Fatalf("all idle: neither holds, got %d", got)
 	}
 	if s := g.Status(1, 1000); !s.Idle || s.Max != 40 {
 		t.Errorf("status %+v", s)
@@ -65,7 +72,7 @@ func TestIdleSplitsDoNotHold(t *testing.T) {
 }
 
 func TestAClockAheadIsClamped(t *testing.T) {
-	g := NewGenerator(Config{MaxAhead: 60, MaxDisorder: 5}, 1, 0)
+	g := NewGenerator(Config{MaxAhead: 60, MaxDisorder: 5}, 1)
 	g.Observe(0, 1_000_000, 100)
 	if got := g.Current(100); got != 155 {
 		t.Fatalf("got %d, want 100+60-5", got)
@@ -76,9 +83,25 @@ func TestAClockAheadIsClamped(t *testing.T) {
 }
 
 func TestDisorderDoesNotWrapAround(t *testing.T) {
-	g := NewGenerator(Config{MaxDisorder: math.MaxInt64}, 1, 0)
+	g := NewGenerator(Config{MaxDisorder: math.MaxInt64}, 1)
 	g.Observe(0, math.MinInt64+5, 0)
 	if got := g.Current(0); got != batch.MinTime {
 		t.Fatalf("got %d", got)
+	}
+}
+
+func TestAllIdleAtOnceHoldNothing(t *testing.T) {
+	g := NewGenerator(Config{IdleAfter: 30, MaxDisorder: 5}, 2)
+	g.Observe(0, 100, 1)
+	g.Dry(0, 2)
+	g.Dry(1, 2)
+	if got := g.Current(500); got != 95 {
+		t.Fatalf("got %d, want 95: a split that never had a row holds nothing", got)
+	}
+	g = NewGenerator(Config{IdleAfter: 30}, 2)
+	g.Dry(0, 0)
+	g.Dry(1, 0)
+	if got := g.Current(500); got != batch.MinTime {
+		t.Fatalf("without rows there is no watermark, got %d", got)
 	}
 }

@@ -212,7 +212,7 @@ func parsePosition(p connector.Position) (start, next int64, err error) {
 // Close reports how well the schedule was kept.
 func (r *reader) Close() error {
 	if !r.closed && r.s.paced && r.next > 0 {
-		r.s.log.Info("generator finished", "source", r.s.name, "events", r.next,
+		r.s.log.Info("generator finished", "events", r.next,
 			"lag_p50", r.lag.Quantile(0.5), "lag_p99", r.lag.Quantile(0.99), "lag_max", r.lag.Max())
 	}
 	r.closed = true
