@@ -120,7 +120,7 @@ func checkAddr(addr string, remote bool) (loopback bool, err error) {
 	loopback = host == "localhost" || ip != nil && ip.IsLoopback()
 	if !loopback && !remote {
 		return false, diag.New("server/remote-address", "listening on %s would let other machines read tables and post rows without a password", addr).
-			WithHint("keep to %s, or say --listen-remote if the network is trusted", DefaultAddr)
+			WithHint("keep to %s, or say --http-allow-remote if the network is trusted", DefaultAddr)
 	}
 	return loopback, nil
 }
@@ -166,13 +166,13 @@ func listenError(addr string, err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		e.Code, e.Sentence = "server/address-in-use", fmt.Sprintf("another program already listens on %s", addr)
-		return e.WithHint("stop it, or choose another address with --listen 127.0.0.1:0 (any free port)")
+		return e.WithHint("stop it, or choose another address with --http 127.0.0.1:0 (any free port)")
 	case errors.Is(err, syscall.EACCES):
 		return e.WithHint("ports below 1024 need privileges: choose a higher one")
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return e.WithHint("this machine has no such address: use %s", DefaultAddr)
 	}
-	return e.WithHint("use --listen %s", DefaultAddr)
+	return e.WithHint("use --http %s", DefaultAddr)
 }
 
 // SetReady says whether the engine takes work and, when it does not, why. During
@@ -230,7 +230,7 @@ func sameOrigin(h http.Handler) http.Handler {
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	if s.loopback && !localHost(r.Host) {
 		connector.Refuse(w, http.StatusForbidden, diag.New("server/foreign-host", "this address serves %q only under a local name", r.Host).
-			WithHint("use http://%s, or --listen-remote if other names are to work", s.addr))
+			WithHint("use http://%s, or --http-allow-remote if other names are to work", s.addr))
 		return
 	}
 	h, pattern := s.mux.Handler(r)

@@ -201,6 +201,10 @@ func (s *store) options(files vfs.FS) *pebble.Options {
 			BackgroundError: func(err error) {
 				s.log.Error("the table store cannot write: pipelines wait until it can", "dir", s.dir, "error", err)
 			},
+			// Without this Pebble ends the process, and a read would do what it liked.
+			DataCorruption: func(i pebble.DataCorruptionInfo) {
+				s.log.Error("a file of the table store is damaged", "dir", s.dir, "file", i.Path, "error", i.Details)
+			},
 			FlushEnd: func(pebble.FlushInfo) { s.flushed() },
 		},
 	}
@@ -266,7 +270,8 @@ func lockError(dir string, err error) error {
 }
 
 func openError(dir string, err error) error {
-	if pebble.IsCorruptionError(err) || errors.Is(err, pebble.ErrDBDoesNotExist) {
+	// A file that is missing was there when the store was made.
+	if pebble.IsCorruptionError(err) || errors.Is(err, pebble.ErrDBDoesNotExist) || errors.Is(err, fs.ErrNotExist) {
 		return diag.New("table/corrupt", "the table store %s is damaged", dir).WithCause(err).
 			WithHint("restore the directory from a backup, or move it away to begin with empty tables")
 	}
