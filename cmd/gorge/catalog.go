@@ -14,7 +14,7 @@ func catalog() *plan.Catalog {
 		}
 	}
 	for name, f := range formats {
-		c.Formats[name] = plan.FormatInfo{Decl: f.Decl, Reads: f.NewDecoder != nil, Writes: f.NewEncoder != nil, Schema: f.Schema, SchemaRequired: f.Schema == nil}
+		c.Formats[name] = plan.FormatInfo{Decl: f.Decl, Reads: f.NewDecoder != nil, Writes: f.NewEncoder != nil, Schema: f.Schema}
 	}
 	return c
 }

@@ -169,7 +169,7 @@ func build(t *testing.T, pipeline string, src *lines, parallelism, rows int) *ha
 	cat := &plan.Catalog{
 		Sources: map[string]plan.SourceInfo{"mem": {Decl: mem.Source, Promise: promise}},
 		Sinks:   map[string]plan.SinkInfo{"mem": {Decl: mem.Sink, Promise: promise}},
-		Formats: map[string]plan.FormatInfo{"json": {Decl: json.Format.Decl, Reads: true, Writes: true, SchemaRequired: true}},
+		Formats: map[string]plan.FormatInfo{"json": {Decl: json.Format.Decl, Reads: true, Writes: true}},
 	}
 	p, _, err := plan.Compile("test.yaml", []byte(pipeline), cat, plan.Options{})
 	if err != nil {

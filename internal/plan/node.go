@@ -44,10 +44,9 @@ type SinkInfo struct {
 
 // FormatInfo describes a format to the planner.
 type FormatInfo struct {
-	Decl           *spec.Decl
-	Reads, Writes  bool
-	Schema         func(set *spec.Values) []spec.Column // nil: declared in the file
-	SchemaRequired bool
+	Decl          *spec.Decl
+	Reads, Writes bool
+	Schema        func(set *spec.Values) []spec.Column // nil: declared in the file
 }
 
 // Port names an output of a node; it has the values of operator.Port.
