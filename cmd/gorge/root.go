@@ -11,11 +11,12 @@ import (
 // rootCmd makes the command tree: one line per subcommand.
 func rootCmd() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "gorge",
-		Short:         "Real-time stream processing in one binary, with Python functions at column speed",
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		Args:          cobra.ArbitraryArgs,
+		Use:                        "gorge",
+		Short:                      "Real-time stream processing in one binary, with Python functions at column speed",
+		SilenceUsage:               true,
+		SilenceErrors:              true,
+		Args:                       cobra.ArbitraryArgs,
+		SuggestionsMinimumDistance: 2,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return cmd.Help()
@@ -32,9 +33,10 @@ func rootCmd() *cobra.Command {
 		return usage(diag.New("cli/flag", "%v", err).WithHint("%s --help lists the flags", cmd.CommandPath()))
 	})
 	root.AddCommand(
+		newCmd(),
+		checkCmd(),
+		planCmd(),
 		runCmd(),
-		generateCmd(),
-		receiveCmd(),
 		generateCmd(),
 		receiveCmd(),
 		versionCmd(),

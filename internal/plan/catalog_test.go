@@ -58,8 +58,8 @@ func testCatalog() *Catalog {
 			"null": {Decl: decl("null", ""), Parallel: true},
 		},
 		Formats: map[string]FormatInfo{
-			"json": {Decl: decl("json", "", spec.Field{Name: "shape", Type: spec.Enum, Values: []string{"lines", "array", "object"}, Default: "lines"}), Reads: true, Writes: true, SchemaRequired: true},
-			"csv":  {Decl: decl("csv", "", spec.Field{Name: "header", Type: spec.Bool, Default: true}, spec.Field{Name: "delimiter", Type: spec.String, Default: ","}), Reads: true, Writes: true, SchemaRequired: true},
+			"json": {Decl: decl("json", "", spec.Field{Name: "shape", Type: spec.Enum, Values: []string{"lines", "array", "object"}, Default: "lines"}), Reads: true, Writes: true},
+			"csv":  {Decl: decl("csv", "", spec.Field{Name: "header", Type: spec.Bool, Default: true}, spec.Field{Name: "delimiter", Type: spec.String, Default: ","}), Reads: true, Writes: true},
 			"raw": {Decl: decl("raw", ""), Reads: true, Schema: func(*spec.Values) []spec.Column {
 				return []spec.Column{{Name: "payload", Kind: batch.Binary}}
 			}},

@@ -86,7 +86,7 @@ func (p *page) sources(cat *Catalog) {
 		p.part("Source: "+name, s.Decl)
 		switch {
 		case s.Rows:
-			p.linef("It makes rows itself: it takes no schema, and a format only to write and read its rows in that format.\n")
+			p.linef("It makes rows itself and takes no schema, unless a format is named: then its rows are written in that format and read again.\n")
 		case s.DefaultFormat != "":
 			p.linef("The format is %s unless another is named.\n", s.DefaultFormat)
 		}

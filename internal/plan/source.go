@@ -183,9 +183,6 @@ func (c *compiler) columns(p *part, x edge, s *Source, info SourceInfo, format F
 		c.errorf(codeSchema, x.schema().place, "%s makes the columns of %s itself", maker, p).WithHint("leave the schema out")
 		return nil, false
 	}
-	if declared == nil && own == nil && s.Format != "" && info.Schema != nil && info.Rows {
-		own = info.Schema(s.Set) // rows that the connector made and encoded
-	}
 	switch {
 	case own != nil:
 		return own, true
