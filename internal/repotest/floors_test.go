@@ -44,7 +44,7 @@ var floors = map[string]floor{
 
 	"exchange": runtime, "task": runtime, "job": runtime,
 
-	"server": edges,
+	"server": edges, "query": edges,
 
 	"testkit": tests, "repotest": tests,
 }
