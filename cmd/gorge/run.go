@@ -157,7 +157,7 @@ func (e *engine) run(ctx context.Context, signals <-chan os.Signal, stop context
 		j.Abandon()
 		return &exitError{exitFailed, err}
 	}
-	go e.watchSignals(signals, j, srv, stop)
+	go e.watchSignals(ctx, signals, j, srv, stop)
 	progress := e.startProgress(j)
 	err = profiled(e.flags.profile, func() error { return j.Run(ctx) })
 	progress.end(err)
@@ -172,19 +172,22 @@ func (e *engine) run(ctx context.Context, signals <-chan os.Signal, stop context
 	return nil
 }
 
-// watchSignals stops the job on the first signal and aborts it on the second. It
-// ends with the process, which ends soon after the job.
-func (e *engine) watchSignals(signals <-chan os.Signal, j *job.Job, srv *server.Server, stop context.CancelCauseFunc) {
-	s, ok := <-signals
-	if !ok {
+// watchSignals stops the job on the first signal and aborts it on the second,
+// until the context of the run ends.
+func (e *engine) watchSignals(ctx context.Context, signals <-chan os.Signal, j *job.Job, srv *server.Server, stop context.CancelCauseFunc) {
+	select {
+	case <-ctx.Done():
 		return
+	case s := <-signals:
+		e.log.Info("stopping: the input ends here, open windows close; signal again to end at once", "signal", s.String())
 	}
-	e.log.Info("stopping: the input ends here, open windows close; signal again to end at once", "signal", s.String())
 	if srv != nil {
 		srv.Drain()
 	}
 	j.Stop()
-	if _, ok := <-signals; ok {
+	select {
+	case <-ctx.Done():
+	case <-signals:
 		stop(errForced)
 	}
 }
