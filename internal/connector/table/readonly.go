@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"path/filepath"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -18,6 +19,10 @@ import (
 // without an engine and without changing anything. It refuses while an engine
 // has the store open. Close the result when mux serves no more.
 func ServeStored(dir string, mux connector.Mux) (io.Closer, error) {
+	dir, err := filepath.Abs(dir) // locks within a process go by the name of the file
+	if err != nil {
+		return nil, openError(dir, err)
+	}
 	files := vfs.Default
 	if _, err := files.Stat(files.PathJoin(dir, createdFile)); errors.Is(err, fs.ErrNotExist) {
 		return nil, diag.New("table/no-store", "there is no table store in %s", dir).
