@@ -81,7 +81,13 @@ func tallyCase() Case {
 	}
 }
 
-func TestSuitePassesACorrectCodec(t *testing.T) { Run(t, tallyCase()) }
+func TestSuitePassesACorrectCodec(t *testing.T) {
+	before := batch.Live()
+	Run(t, tallyCase())
+	if n := batch.Live() - before; n != 0 {
+		t.Errorf("%d batches leaked", n)
+	}
+}
 
 func TestEqualRowsNamesTheDifference(t *testing.T) {
 	a := [][]any{{int64(1), "x"}, {nil, "y"}}

@@ -58,6 +58,9 @@ func (c *Collect) Bad(r *codec.BadRecord) error {
 	return c.FailBad
 }
 
+// Batches returns how many batches were handed over since the last call of Rows.
+func (c *Collect) Batches() int { return len(c.batches) }
+
 // Rows returns the rows of all batches as Go values and releases the batches.
 func (c *Collect) Rows() [][]any {
 	var out [][]any

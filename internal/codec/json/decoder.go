@@ -173,10 +173,7 @@ func (d *decoder) lines() error {
 		if err != nil {
 			return err
 		}
-		if len(d.shapes) == 0 {
-			room = 1
-		}
-		n := d.scan.gather(&d.group, min(room, groupLines))
+		n := d.scan.gather(&d.group, d.ahead(room))
 		if n == 0 {
 			break
 		}
@@ -187,7 +184,7 @@ func (d *decoder) lines() error {
 	if d.scan.pos == len(d.block) {
 		return nil
 	}
-	return d.general(d.scan.pos, len(d.block)) // the last line has no newline
+	return d.general(d.scan.pos, len(d.block), false) // the last line has no newline
 }
 
 // sequence decodes objects from i on that are separated by white space.

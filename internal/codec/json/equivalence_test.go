@@ -185,7 +185,7 @@ func randomBlock(r *rand.Rand, lines int, dirty bool) []byte {
 // every segment unclean, so half of the blocks are kept clean on purpose.
 func TestPredictionEqualsTheGeneralParser(t *testing.T) {
 	before := batch.Live()
-	rounds := 1200
+	rounds := 1000
 	if testing.Short() {
 		rounds = 150
 	}

@@ -71,7 +71,12 @@ func (d *decoder) kernel(st *step, g *group, n, row int) (left int) {
 		}
 		return left
 	case stepString:
-		if left = g.strings(base, st, n, d.dst[st.col].Views()[row:row+n]); left > 0 {
+		if g.clean {
+			left = g.strings(base, st, n, d.dst[st.col].Views()[row:row+n])
+		} else {
+			left = g.stringsCarefully(base, st, n, d.dst[st.col].Views()[row:row+n])
+		}
+		if left > 0 {
 			left = d.longStrings(g, st, left, row)
 		}
 		return left

@@ -146,6 +146,7 @@ func BenchmarkDecode(b *testing.B) {
 			block := codectest.Block(telemetry(n, v.change), 0)
 			d := newDecoder("lines", v.columns, codec.Limits{})
 			s := &discard{b: batch.NewPool(codectest.Schema(v.columns), 1024).Get()}
+			defer s.b.Release()
 			b.SetBytes(int64(len(block)))
 			best := time.Duration(1 << 62)
 			for b.Loop() {

@@ -118,40 +118,79 @@ func (g *group) skipStringsCarefully(base unsafe.Pointer, st *step, n int) (left
 	return left
 }
 
-// strings is the kernel of stepString: it knows strings that fit into a view.
+// strings is the kernel of stepString for clean groups: it knows strings that fit into a view.
 func (g *group) strings(base unsafe.Pointer, st *step, n int, out []batch.View) (left int) {
 	w0, w1, size := st.w0, st.w1, st.size
 	cur, end := g.cur[:n], g.end[:n]
 	out = out[:n]
-	clean := g.clean
 	for i, p := range cur {
-		var x, y, a, b uint64
+		var x, m uint64
 		q := unsafe.Add(base, p)
 		if w0.differs(load(q))|w1.differs(load(unsafe.Add(q, 8))) != 0 {
 			goto slow
 		}
-		q = unsafe.Add(q, size)
-		x, y = load(q), load(unsafe.Add(q, 8))
-		if clean {
-			a, b = quotes(x), quotes(y)
-		} else {
-			a, b = specials(x), specials(y)
-		}
-		if a != 0 {
-			t := uint(bits.TrailingZeros64(a)) & 56
-			p += size + uint32(t>>3) + 1
-			if byte(x>>t) != '"' || p > end[i] {
+		p += size
+		x = load(unsafe.Add(base, p))
+		if m = quotes(x); m != 0 {
+			t := uint(bits.TrailingZeros64(m)) & 56
+			if p += uint32(t>>3) + 1; p > end[i] {
 				goto slow
 			}
 			x &= 1<<t - 1
 			out[i] = batch.View{W0: uint64(t>>3) | x<<32, W1: x >> 32}
 		} else {
-			t := uint(bits.TrailingZeros64(b)) & 120
-			p += size + uint32(t>>3) + 9
-			if t > (batch.InlineMax-8)*8 || byte(y>>(t&56)) != '"' || p > end[i] {
+			y := load(unsafe.Add(base, p+8))
+			if m = quotes(y) & (1<<40 - 1); m == 0 {
+				goto slow // longer than 12 bytes
+			}
+			t := uint(bits.TrailingZeros64(m)) & 56
+			if p += uint32(t>>3) + 9; p > end[i] {
 				goto slow
 			}
-			y &= 1<<(t&56) - 1
+			y &= 1<<t - 1
+			out[i] = batch.View{W0: 8 + uint64(t>>3) | x<<32, W1: x>>32 | y<<32}
+		}
+		cur[i] = p
+		continue
+	slow:
+		g.left[left&(groupLines-1)] = uint8(i)
+		left++
+	}
+	return left
+}
+
+// stringsCarefully is strings for any bytes.
+func (g *group) stringsCarefully(base unsafe.Pointer, st *step, n int, out []batch.View) (left int) {
+	w0, w1, size := st.w0, st.w1, st.size
+	cur := g.cur[:n]
+	out = out[:n]
+	for i, p := range cur {
+		var x, m uint64
+		q := unsafe.Add(base, p)
+		if w0.differs(load(q))|w1.differs(load(unsafe.Add(q, 8))) != 0 {
+			goto slow
+		}
+		p += size
+		x = load(unsafe.Add(base, p))
+		if m = specials(x); m != 0 {
+			t := uint(bits.TrailingZeros64(m)) & 56
+			if byte(x>>t) != '"' {
+				goto slow // an escape, not ASCII, or the line's end
+			}
+			p += uint32(t>>3) + 1
+			x &= 1<<t - 1
+			out[i] = batch.View{W0: uint64(t>>3) | x<<32, W1: x >> 32}
+		} else {
+			y := load(unsafe.Add(base, p+8))
+			if m = specials(y) & (1<<40 - 1); m == 0 {
+				goto slow // longer than 12 bytes
+			}
+			t := uint(bits.TrailingZeros64(m)) & 56
+			if byte(y>>t) != '"' {
+				goto slow
+			}
+			p += uint32(t>>3) + 9
+			y &= 1<<t - 1
 			out[i] = batch.View{W0: 8 + uint64(t>>3) | x<<32, W1: x>>32 | y<<32}
 		}
 		cur[i] = p

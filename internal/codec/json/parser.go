@@ -19,8 +19,8 @@ type parser struct {
 	dst      []*batch.Column // of the current batch, by column
 	seen     []uint64        // by column: the number of the record that had it last
 	record   uint64          // number of the current record
-	guess    int             // column of the next member if records are alike
-	elements int             // members and elements so far in the current record
+	names    nameMemo
+	elements int // members and elements so far in the current record
 	fault    fault
 	scratch  []byte  // of unescaped text
 	binary   []byte  // of decoded base64
@@ -151,19 +151,7 @@ func (p *parser) name(line []byte, i int) (next, col int) {
 	if i >= len(line) || line[i] != ':' {
 		return p.expected(line, i, "':'"), -1
 	}
-	return space(line, i+1), p.lookup(name)
-}
-
-func (p *parser) lookup(name []byte) int {
-	if p.guess < len(p.columns) && string(name) == p.columns[p.guess].Name {
-		p.guess++
-		return p.guess - 1
-	}
-	if c, ok := p.index[string(name)]; ok {
-		p.guess = c + 1
-		return c
-	}
-	return -1
+	return space(line, i+1), p.names.lookup(name, p.index)
 }
 
 // missing makes the columns without a member null and reports whether they may be.
@@ -178,7 +166,6 @@ func (p *parser) missing(row int) bool {
 		}
 		p.dst[c].SetNull(row)
 	}
-	p.guess = 0
 	return true
 }
 

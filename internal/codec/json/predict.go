@@ -4,23 +4,45 @@ package json
 type predictor struct {
 	shapes  []*shape // none until a line was accepted
 	current int      // shape that the next group is tried with
-	credit  int      // lines that may be learned now, in shares of a line
+	credit  int      // what may be spent on learning, see learnCost
 	pause   int      // groups that are not tried because prediction failed
 	backoff int      // length of the next pause
-	scan    scanner
-	group   group
-	single  group              // of one line
-	before  [groupLines]uint32 // places before a step
-	ints    [groupLines]int64
-	floats  [groupLines]float64
+	mixed   bool     // the last group had lines of several shapes
+
+	scan   scanner
+	group  group              // the next lines
+	second group              // those of them that the current shape did not prove
+	rows   [groupLines]int32  // of the lines of group: the row that holds it, or none or untried
+	origin [groupLines]uint8  // of the lines of second: the line of group
+	before [groupLines]uint32 // places before a step
+	ints   [groupLines]int64
+	floats [groupLines]float64
 }
 
 const (
-	learnCost   = 128            // lines that must pass for one to be learned
-	maxCredit   = 32 * learnCost // so many may be learned at once
-	maxBackoff  = 32
-	maxShapeTry = 4 // shapes that one line is tried with
+	learnCost  = 128            // lines that must pass for one to be learned
+	maxCredit  = 32 * learnCost // so many may be learned at once
+	maxBackoff = 32
+	minSpare   = 32 // see ahead
 )
+
+// Instead of the row of a line.
+const (
+	none    = -1 // no shape proved it
+	untried = -2 // there was no room to try other shapes
+)
+
+// ahead returns how many lines to gather when there is room for so many rows.
+// Lines of several shapes need rows to spare: each shape decodes into rows of its own.
+func (d *decoder) ahead(room int) int {
+	switch {
+	case len(d.shapes) == 0:
+		return 1
+	case d.mixed && room > minSpare:
+		room = max(room/2, minSpare)
+	}
+	return min(room, groupLines)
+}
 
 // decodeGroup decodes the first n lines of d.group; there is room for n rows.
 func (d *decoder) decodeGroup(n int) error {
@@ -29,25 +51,30 @@ func (d *decoder) decodeGroup(n int) error {
 	if len(d.shapes) == 0 || d.pause > 0 {
 		d.pause = max(0, d.pause-1)
 		for i := range n {
-			if err := d.general(int(g.start[i]), int(g.end[i])); err != nil {
+			if err := d.general(int(g.start[i]), int(g.end[i]), true); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
 	s := d.shapes[d.current]
-	row := d.row
+	d.predict(s, g, n, d.row)
+	if g.allProven(n) {
+		d.row += n
+		s.weight += uint64(n)
+		d.mixed = false
+		return nil
+	}
+	return d.settle(s, n)
+}
+
+// predict decodes n lines of g by the shape into the rows from row on; g.proven tells which are good.
+func (d *decoder) predict(s *shape, g *group, n, row int) {
 	d.present(row, n)
 	d.run(s, g, n, row)
 	if d.longest > 0 {
 		d.refuseLong(g, n)
 	}
-	if g.allProven(n) {
-		d.row += n
-		s.weight += uint64(n)
-		return nil
-	}
-	return d.settle(s, g, n, row)
 }
 
 // refuseLong fails lines over the limit: the general parser is to report them.
@@ -59,73 +86,104 @@ func (d *decoder) refuseLong(g *group, n int) {
 	}
 }
 
-// settle keeps the proven lines of a group, decodes the others in order, and
-// chooses the shape for the next group.
-func (d *decoder) settle(s *shape, g *group, n, row int) error {
-	good := 0
+// settle takes care of the lines of d.group that s did not prove: other shapes, then
+// the general parser, and chooses the shape for the next group.
+func (d *decoder) settle(s *shape, n int) error {
+	g := &d.group
 	for _, o := range d.shapes {
 		o.hits = 0
 	}
 	for i := range n {
+		d.rows[i] = none
 		if g.proven(i) {
-			good++
-			if d.row != row+i {
-				d.move(row+i, d.row)
-			}
+			d.rows[i] = int32(d.row + i)
+			s.hits++
+		}
+	}
+	if len(d.shapes) > 1 {
+		d.others(s, n, d.row+n)
+	}
+	// Rows move down only: the row of line i is d.row+i or behind those of the group.
+	from, count := 0, 0 // rows that are to be moved to those before d.row
+	for i := range n {
+		row := int(d.rows[i])
+		if row >= 0 && row == from+count {
+			count++
 			d.row++
 			continue
 		}
-		from, to := int(g.start[i]), int(g.end[i])
-		if o := d.other(s, from, to); o != nil {
-			o.hits++
+		d.move(from, d.row-count, count)
+		if row >= 0 {
+			from, count = row, 1
 			d.row++
 			continue
 		}
-		if err := d.general(from, to); err != nil {
+		from, count = 0, 0
+		if err := d.general(int(g.start[i]), int(g.end[i]), row == none); err != nil {
 			return err
 		}
 	}
-	s.hits = good
-	best, hits := d.current, 0
-	for i, o := range d.shapes {
-		o.weight += uint64(o.hits)
-		hits += o.hits
-		if o.hits > d.shapes[best].hits {
-			best = i
-		}
-	}
-	d.current = best
-	if n >= groupLines/4 && hits < n/4 {
-		d.backoff = min(2*d.backoff+1, maxBackoff)
-		d.pause = d.backoff
-	} else {
-		d.backoff = 0
-	}
+	d.move(from, d.row-count, count)
+	d.choose(n)
 	return nil
 }
 
-// other decodes one line into the next row by a shape other than s, and returns that shape or nil.
-func (d *decoder) other(s *shape, from, to int) *shape {
-	if d.longest > 0 && to-from > d.longest {
-		return nil
-	}
-	g := &d.single
-	g.start[0], g.end[0] = uint32(from), uint32(to)
-	tried := 0
+// others decodes lines of d.group without a row by the shapes other than s, into
+// the rows from row on as far as the batch reaches.
+func (d *decoder) others(s *shape, n, row int) {
+	g, second := &d.group, &d.second
+	second.clean = g.clean
 	for _, o := range d.shapes {
-		if o == s || !o.begins(d.block[from:to]) {
+		if o == s {
 			continue
 		}
-		d.present(d.row, 1)
-		d.run(o, g, 1, d.row)
-		if g.proven(0) {
-			return o
+		k := 0
+		for i := range n {
+			if d.rows[i] >= 0 || !o.begins(d.block[g.start[i]:g.end[i]]) {
+				continue
+			}
+			if row+k == d.batch.Cap() {
+				d.rows[i] = untried
+			} else {
+				second.start[k], second.end[k] = g.start[i], g.end[i]
+				d.origin[k] = uint8(i)
+				k++
+			}
 		}
-		if tried++; tried == maxShapeTry {
-			break
+		if k == 0 {
+			continue
+		}
+		d.predict(o, second, k, row)
+		for j := range k {
+			if second.proven(j) {
+				d.rows[d.origin[j]] = int32(row + j)
+				o.hits++
+			}
+		}
+		if o.hits > 0 {
+			row += k
 		}
 	}
-	return nil
+}
+
+// choose makes the shape of most lines of a group the next to be tried, and
+// pauses the prediction when no shape is any good.
+func (d *decoder) choose(n int) {
+	hits := 0
+	for i, o := range d.shapes {
+		o.weight += uint64(o.hits)
+		hits += o.hits
+		if o.hits > d.shapes[d.current].hits {
+			d.current = i
+		}
+	}
+	d.mixed = hits > d.shapes[d.current].hits
+	if n >= minSpare && hits < n/4 {
+		d.backoff = min(2*d.backoff+1, maxBackoff)
+	} else {
+		d.backoff = 0
+	}
+	d.pause = d.backoff
 }
 
 // begins reports whether the line begins like the shape.
@@ -137,8 +195,9 @@ func (s *shape) begins(line []byte) bool {
 	return len(line) >= len(l) && string(line[:len(l)]) == string(l)
 }
 
-// general decodes the line by the general parser and learns its shape if it may.
-func (d *decoder) general(from, to int) error {
+// general decodes the line by the general parser. A strange line is one that
+// fits no shape: its own is learned if there is credit.
+func (d *decoder) general(from, to int, strange bool) error {
 	line := d.block[from:to]
 	if space(line, 0) == len(line) {
 		return nil
@@ -147,7 +206,7 @@ func (d *decoder) general(from, to int) error {
 		return d.report(from, to)
 	}
 	d.row++
-	if d.credit >= learnCost || len(d.shapes) == 0 {
+	if strange && d.credit >= learnCost || len(d.shapes) == 0 {
 		d.credit -= learnCost
 		d.learn(line)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math"
+	"slices"
 
 	"github.com/gorge-stream/gorge/internal/batch"
 	"github.com/gorge-stream/gorge/internal/spec"
@@ -71,8 +72,8 @@ const (
 // learn remembers the shape of a line that the general parser accepted.
 func (d *decoder) learn(line []byte) {
 	s := d.shapeOf(line)
-	if s == nil {
-		return
+	if s == nil || slices.ContainsFunc(d.shapes, s.equal) {
+		return // the latter when it was learned from a line of the same group
 	}
 	if len(d.shapes) < maxShapes {
 		d.shapes = append(d.shapes, s)
@@ -86,6 +87,11 @@ func (d *decoder) learn(line []byte) {
 		}
 	}
 	d.shapes[least] = s
+}
+
+// equal reports whether o has the same literals.
+func (s *shape) equal(o *shape) bool {
+	return slices.EqualFunc(s.steps, o.steps, func(a, b step) bool { return bytes.Equal(a.literal, b.literal) })
 }
 
 // shapeOf returns the shape of a good line, or nil if it cannot serve others.
