@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -115,8 +116,8 @@ func checkFunctionFiles(p *plan.Plan, file string) error {
 
 // isRefusal reports whether err says that a pipeline is wrong, not the command line.
 func isRefusal(err error) bool {
-	code, ok := err.(*exitError)
-	return ok && code.code == exitRefused
+	var code *exitError
+	return errors.As(err, &code) && code.code == exitRefused
 }
 
 // warn writes warnings like errors, under another name.

@@ -305,6 +305,10 @@ func (c *compiler) function(e yamlEntry) {
 			WithHint("write on_error: default, or leave the default out")
 	}
 	f.Returns = returnKinds(set.Strings("returns"))
+	if set.IsSet("default") && !fitsDefault(f.Default, f.Returns) {
+		c.errorf(codeFunction, set.PlaceOf("default"), "the default of %s does not fit what it returns", f.Name).
+			WithHint("a default is a number, for int64 a whole one; leave it out to get null")
+	}
 	if len(f.Returns) == 0 && len(c.found) == before {
 		c.errorf(codeFunction, set.PlaceOf("returns"), "the function %s returns nothing", f.Name).WithHint("write the types of its results, for example returns: float64")
 	}

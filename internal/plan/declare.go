@@ -30,7 +30,7 @@ var sourceDecl = &spec.Decl{
 	Fields: []spec.Field{
 		{Name: "schema", Type: spec.Columns, Doc: "The columns of the rows and their types, where connector and format do not know them. A \"?\" behind the type allows null and missing values."},
 		{Name: "event_time", Type: spec.Nested, Object: eventTimeDecl, Doc: "Which column is the event time. Windows need one."},
-		{Name: "on_bad_record", Type: spec.Enum, Values: badRecordNames, Default: "dead_letter", Doc: "What happens to a record that cannot be decoded: it becomes a dead letter, ends the job, or is skipped and counted."},
+		{Name: "on_bad_record", Type: spec.Enum, Values: badRecordNames, Default: "dead_letter", Doc: "What happens to a record that cannot be decoded: it becomes a dead letter, ends the job, or is skipped and counted. Columns that no step or sink uses are checked for their syntax only."},
 	},
 }
 
@@ -138,5 +138,5 @@ var sections = []section{
 	{name: "functions", decl: functionDecl, many: true, doc: "Functions in Python, by name."},
 	{name: "steps", decl: stepDecl, many: true, doc: "What happens to the rows: a graph of operations by name."},
 	{name: "sinks", decl: sinkDecl, many: true, required: true, doc: "Where rows go, by name."},
-	{name: "dead_letters", decl: deadLettersDecl, doc: "Where rows go that were refused."},
+	{name: "dead_letters", decl: deadLettersDecl, doc: "Where refused rows go that no step or sink reads; without it, into a file of the data directory."},
 }

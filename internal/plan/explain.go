@@ -177,5 +177,5 @@ func (p *Plan) deadWords(n *Node, fail, skip bool) string {
 	case p.DeadLetters != nil:
 		return "go to dead_letters"
 	}
-	return "are dead letters that nobody reads: they are counted"
+	return "go to the dead-letter file of the data directory"
 }

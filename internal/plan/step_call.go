@@ -94,6 +94,19 @@ func functionDefault(set *spec.Values) float64 {
 	return set.Float("default")
 }
 
+// fitsDefault reports whether results of all the kinds can have the value.
+func fitsDefault(v float64, kinds []batch.Kind) bool {
+	for _, k := range kinds {
+		switch {
+		case k == batch.String, k == batch.Bool && v != 0 && v != 1:
+			return false
+		case k == batch.Int64 && (v != math.Trunc(v) || math.Abs(v) >= 1<<53):
+			return false
+		}
+	}
+	return true
+}
+
 func returnKinds(names []string) []batch.Kind {
 	out := make([]batch.Kind, len(names))
 	for i, name := range names {

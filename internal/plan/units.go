@@ -84,9 +84,9 @@ func formatDuration(d time.Duration) string {
 		if u.name == "w" { // weeks are read, but days are what people compare
 			continue
 		}
-		if n := d / u.unit; n > 0 {
-			b.WriteString(strconv.FormatInt(int64(n), 10) + u.name)
-			d -= n * u.unit
+		if n := int64(d / u.unit); n > 0 {
+			b.WriteString(strconv.FormatInt(n, 10) + u.name)
+			d %= u.unit
 		}
 	}
 	return b.String()
