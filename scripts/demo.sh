@@ -39,6 +39,15 @@ RATE=$rate EVENTS=$((rate * seconds)) WINDOW=500ms ALERTS=http://$alerts/ OUT=$d
 	"$gorge" run examples/5-city-sensors/pipeline.yaml --http "$http" --data "$dir/city" --log-level warn 2>"$dir/engine.log" &
 engine=$!
 
+# alerts, from JSON to a line for people
+readable() {
+	"$python" -c '
+import json, sys
+for row in map(json.loads, sys.stdin):
+    print("  ALERT {device_id}: {avg_temp:.1f} degrees at {window_start}, usually {mean:.1f}, score {score:.1f}".format(**row))
+'
+}
+
 # rows of a file that may not be there yet
 count() { if [ -e "$1" ]; then wc -l <"$1" | tr -d ' '; else echo 0; fi; }
 
@@ -49,12 +58,12 @@ while kill -0 "$engine" 2>/dev/null; do
 	second=$((second + 1))
 	have=$(count "$dir/alerts.ndjson")
 	if [ "$have" -gt "$shown" ]; then
-		sed -n "$((shown + 1)),${have}p" "$dir/alerts.ndjson" | head -n 3 | sed 's/^/  ALERT /'
+		sed -n "$((shown + 1)),${have}p" "$dir/alerts.ndjson" | head -n 3 | readable
 		shown=$have
 	fi
 	if [ "$second" -eq 6 ]; then
-		echo "  a query while it runs:  gorge query by_device device_id=dev-0000007 --limit 4"
-		"$gorge" query by_device device_id=dev-0000007 --limit 4 --server "http://$http" || true
+		echo "  a query while it runs: gorge query by_device --key device_id=dev-0000007 --order desc --limit 4"
+		"$gorge" query by_device --key device_id=dev-0000007 --order desc --limit 4 --format table --addr "http://$http"
 	fi
 	if [ $((second % 5)) -eq 0 ]; then
 		echo "  after $second s: $have alerts, $(count "$dir/late.ndjson.partial") late rows set aside"
@@ -71,6 +80,9 @@ fi
 say "3. What came out"
 echo "scored windows (of $(count "$dir/scored.ndjson")):"
 tail -n 3 "$dir/scored.ndjson"
+echo
+echo "the same from the table, now that the engine is gone: gorge query by_device --data .demo/city ..."
+"$gorge" query by_device --data "$dir/city" --key device_id.prefix=dev-000000 --order desc --limit 3 --format table
 echo
 echo "late rows, which no window could take any more: $(count "$dir/late.ndjson")"
 echo "alerts, windows more than four deviations off: $(count "$dir/alerts.ndjson")"

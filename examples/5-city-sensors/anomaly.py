@@ -1,7 +1,8 @@
 """How unusual is a reading, given what its device has measured so far?"""
 
-import gorge
 import numpy as np
+
+import gorge
 
 
 @gorge.udf(version=2)
