@@ -145,15 +145,16 @@ def test_functions_that_are_not_plain_are_refused(tmp_path: Path, text: str) -> 
 
 
 def test_wrong_declarations_are_refused() -> None:
-    for wrong in (
+    declarations: list[dict[str, Any]] = [
         {"version": 0},
         {"version": True},
         {"returns": "double"},
         {"returns": []},
         {"nulls": "drop"},
-    ):
+    ]
+    for wrong in declarations:
         with pytest.raises(ValueError, match="function 'f'"):
-            gorge.register("f", abs, **wrong)  # type: ignore[arg-type]
+            gorge.register("f", abs, **wrong)
     with pytest.raises(TypeError):
         gorge.register("f", 3)  # type: ignore[arg-type]
     gorge.register("f", abs)

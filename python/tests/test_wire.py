@@ -180,7 +180,13 @@ def test_an_open_message_is_read() -> None:
     order = protocol.parse_open(json.dumps(message).encode())
     assert (order.file, order.function, order.function_version) == ("/a.py", "f", 2)
     assert order.layout.input.columns[5].bytes_cap == 256
-    for wrong in ({"type": "shut"}, {"protocol": 2}, {"layout": {}}, {"function_version": "x"}):
+    changes: list[dict[str, Any]] = [
+        {"type": "shut"},
+        {"protocol": 2},
+        {"layout": {}},
+        {"function_version": "x"},
+    ]
+    for wrong in changes:
         with pytest.raises(ProtocolError):
             protocol.parse_open(json.dumps(message | wrong).encode())
     with pytest.raises(ProtocolError):

@@ -47,7 +47,7 @@ func benchmarkCall(b *testing.B, workers, rows int) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if flying = append(flying, c); len(flying) == 3*workers {
+		if flying = append(flying, c); len(flying) == slots*workers {
 			wait()
 		}
 	}

@@ -31,6 +31,9 @@ func TestMain(m *testing.M) {
 	if found, err := FindInterpreter(context.Background(), env); err == nil {
 		interpreter = found.Path
 	}
+	if file := os.Getenv(engineForTest); file != "" {
+		beEngine(file)
+	}
 	before, live := descriptors(), batch.Live()
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		if code == 0 && descriptors() > before {

@@ -36,6 +36,9 @@ type link struct {
 	output  *output
 	version int // of the function
 
+	// owned by the holder of worker.token
+	until time.Time // the read deadline that is set
+
 	// guarded by worker.mu
 	cause cause
 	what  string
@@ -48,10 +51,14 @@ func (l *link) wake() { _, _ = unix.Write(l.fd, wakeUp) }
 
 // sleep blocks until a message comes, the process is gone or d is over.
 func (l *link) sleep(d time.Duration) {
-	// Errors mean that the process is gone or the time is over: the caller looks again.
-	_ = l.conn.SetReadDeadline(time.Now().Add(d))
+	// A deadline costs more than a sleep is long: one that is about right is kept.
+	now := time.Now()
+	if left := l.until.Sub(now); left > d || left < d/2 {
+		l.until = now.Add(d)
+		_ = l.conn.SetReadDeadline(l.until) // fails only when the process is gone
+	}
 	var buf [64]byte
-	_, _ = l.conn.Read(buf[:])
+	_, _ = l.conn.Read(buf[:]) // an error means that the caller has to look again
 }
 
 // kill ends the process; the reason of the first kill counts.

@@ -50,7 +50,6 @@ class Caller:
         self._function = function
         self._call = function.call
         self._results = results
-        self._only = results[0] if len(results) == 1 else None
         self._clock = clock
         self._describer = Describer()
 
@@ -62,18 +61,24 @@ class Caller:
         if valid is None:
             try:
                 value = self._call(*args)
-                if self._only is not None:
-                    return Outcome([self._only.check(value, n)])
-                return Outcome(check_all(self._function.name, self._results, value, n))
             except BaseException as e:
-                return self._failed(e, args, n, timeout)
+                return self.failed(e, args, n, timeout)
+            return self.checked(value, args, n, timeout)
         rows = np.flatnonzero(valid)
         some = len(rows)
         present = [read_only(a[rows]) for a in args]
         part = self.call(present, some, None, timeout) if some else None
         return self._spread(part, rows, n, ~valid)
 
-    def _failed(self, e: BaseException, args: list[Array], n: int, timeout: float) -> Outcome:
+    def checked(self, value: Any, args: list[Array], n: int, timeout: float) -> Outcome:
+        """Return the outcome for what the function gave back."""
+        try:
+            return Outcome(check_all(self._function.name, self._results, value, n))
+        except BaseException as e:
+            return self.failed(e, args, n, timeout)
+
+    def failed(self, e: BaseException, args: list[Array], n: int, timeout: float) -> Outcome:
+        """Return the outcome for a call that raised: find the rows to blame."""
         failure = self._describer.describe(e)
         search = _Search(self, args, n)
         # What a function of broken shape gives for a part of the rows means nothing.

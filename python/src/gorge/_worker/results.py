@@ -130,18 +130,18 @@ class Writer:
         rows = memory.layout.rows
         self._text = text
         self._cap = column.bytes_cap
-        self._values: list[Array] = []
+        self.values: list[Array] = []  # of each slot, over all its rows
         self._validity: list[npt.NDArray[np.uint8]] = []
         self._bytes: list[memoryview] = []
         for slot in range(memory.layout.slots):
             base = memory.output_at(slot)
             at = base + column.values
             if text:
-                self._values.append(np.frombuffer(memory.output, "<i4", rows + 1, at))
+                self.values.append(np.frombuffer(memory.output, "<i4", rows + 1, at))
                 start = base + column.bytes
                 self._bytes.append(memoryview(memory.output)[start : start + self._cap])
             else:
-                self._values.append(np.frombuffer(memory.output, STORED[column.kind], rows, at))
+                self.values.append(np.frombuffer(memory.output, STORED[column.kind], rows, at))
             self._validity.append(
                 np.frombuffer(memory.output, np.uint8, (rows + 7) // 8, base + column.validity)
             )
@@ -156,7 +156,7 @@ class Writer:
         if self._text:
             self._write_text(slot, n, values)
         else:
-            self._values[slot][:n] = values
+            self.values[slot][:n] = values
         if nulls is None or not nulls.any():
             return False
         bits = np.packbits(~nulls, bitorder="little")
@@ -168,7 +168,7 @@ class Writer:
         raw = b"".join(items)
         if len(raw) > self._cap:
             raise TooLargeError
-        offsets = self._values[slot]
+        offsets = self.values[slot]
         offsets[0] = 0
         np.cumsum(np.fromiter(map(len, items), np.int32, n), out=offsets[1 : n + 1])
         self._bytes[slot][: len(raw)] = raw
