@@ -39,6 +39,7 @@ func rootCmd() *cobra.Command {
 		runCmd(),
 		generateCmd(),
 		receiveCmd(),
+		queryCmd(),
 		versionCmd(),
 	)
 	return root

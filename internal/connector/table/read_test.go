@@ -144,7 +144,7 @@ func TestPagesSeeEveryRowOnceWhileAWriterWorks(t *testing.T) {
 	if err := w.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	const readers = 3
+	const readers = 2
 	results := make(chan error, readers)
 	for k := range readers {
 		go func() { results <- readAll(mux, devices*windows, k == 1) }()
