@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,14 +22,21 @@ type contender struct {
 	name    string
 	version string
 	argv    []string // input and output come as BENCH_IN and BENCH_OUT
+	env     []string // more of the environment
 }
 
-const duckdb = "DuckDB"
+// The names that others refer to.
+const (
+	engineName = "Gorge"
+	duckdb     = "DuckDB"
+)
 
 // contenders lists those that take part, the engine first.
 func contenders(ctx context.Context, e *env) []contender {
+	run := []string{e.gorge, "run", "--log-level", "warn", "--data", e.data, "bench/j1.yaml"}
 	list := []contender{
-		{name: "Gorge", argv: []string{e.gorge, "run", "--log-level", "warn", "bench/j1.yaml"}},
+		{name: engineName, argv: run},
+		{name: "Gorge on one core", argv: append(slices.Clone(run), "--parallelism", "1"), env: []string{"GOMAXPROCS=1"}},
 		{name: "naive Go", argv: []string{e.naive}},
 	}
 	if e.python == "" {
@@ -90,7 +98,7 @@ func (s *series) round(ctx context.Context, e *env, f dataset.Files, oracle *dat
 	if err := os.RemoveAll(out); err != nil {
 		return err
 	}
-	u, err := runProgram(ctx, settings(f, out), s.argv...)
+	u, err := runProgram(ctx, append(settings(f, out), s.env...), s.argv...)
 	if err != nil {
 		return err
 	}
@@ -148,7 +156,7 @@ func results(all []*series, f dataset.Files) []outcome {
 // shows them, and the command must fail too.
 func failures(runs []outcome) error {
 	for _, r := range runs {
-		if r.Err != "" && strings.HasPrefix(r.Contender, "Gorge") {
+		if r.Err != "" && strings.HasPrefix(r.Contender, engineName) {
 			return fmt.Errorf("%s on %s: %s", r.Contender, r.Input, r.Err)
 		}
 	}

@@ -23,7 +23,7 @@ func runVariants(ctx context.Context, e *env) ([]section, error) {
 	}
 	var list []contender
 	for _, c := range contenders(ctx, e) {
-		if c.name == "Gorge" || c.name == duckdb {
+		if c.name == engineName || c.name == duckdb {
 			list = append(list, c)
 		}
 	}

@@ -16,15 +16,16 @@ import (
 func TestParseBenchmarks(t *testing.T) {
 	rows := parseBenchmarks([]byte(`goos: linux
 pkg: github.com/gorge-stream/gorge/internal/codec/json
-BenchmarkDecode/clean-2   	     100	  26.50 ns/row	       0 B/op	       0 allocs/op
+BenchmarkDecode/clean-2   	     100	  9000 ns/op	  26.50 ns/row	       0 B/op	       0 allocs/op
 PASS
-pkg: github.com/gorge-stream/gorge/internal/udf
-BenchmarkCall   	     100	  4000 ns/op	  12 B/op
+pkg: github.com/gorge-stream/gorge/internal/job
+BenchmarkCores-2   	     100	  4000 ns/op	  1.9 x-2cores
+BenchmarkWindowClose   	     100	  4000 ns/op	  12 B/op
 `))
 	want := []metric{
 		{Name: "codec/json Decode/clean", Value: 26.5, Unit: "ns/row"},
-		{Name: "udf Call", Value: 4000, Unit: "ns/op"},
-		{Name: "udf Call", Value: 12, Unit: "B/op"},
+		{Name: "job Cores", Value: 1.9, Unit: "x-2cores"},
+		{Name: "job WindowClose", Value: 4000, Unit: "ns/op"},
 	}
 	if len(rows) != len(want) {
 		t.Fatalf("%+v, want %+v", rows, want)
@@ -33,6 +34,9 @@ BenchmarkCall   	     100	  4000 ns/op	  12 B/op
 		if rows[i].Name != want[i].Name || rows[i].Value != want[i].Value || rows[i].Unit != want[i].Unit {
 			t.Errorf("%+v, want %+v", rows[i], want[i])
 		}
+	}
+	if rows[1].Met == nil || !*rows[1].Met || rows[0].Met != nil {
+		t.Errorf("goals: %+v", rows)
 	}
 }
 
