@@ -103,10 +103,6 @@ func (w *worker) serve(l *link) time.Duration {
 	if closed {
 		return 0
 	}
-	p.stats.deaths.Add(1)
-	if l.cause == causeTimeout {
-		p.stats.timeouts.Add(1)
-	}
 	p.log.Warn("worker ended and is started again", "worker", w.id, "pid", l.pid, "end", end, "cause", l.what)
 	if streak >= p.limits.streak {
 		p.lose(diag.New("udf/workers-die", "function %s: %d workers in a row %s without a single result", p.spec.Name, streak, end).

@@ -29,6 +29,10 @@ func (w *worker) bury(l *link, end string) {
 	if w.err != nil {
 		return
 	}
+	w.pool.stats.deaths.Add(1)
+	if l.cause == causeTimeout {
+		w.pool.stats.timeouts.Add(1)
+	}
 	w.in.Publish(0)
 	if len(lost) == 0 {
 		return
