@@ -19,7 +19,7 @@ func newLog(w io.Writer, level string) (*slog.Logger, error) {
 	}
 	if isTerminal(w) {
 		_, plain := os.LookupEnv("NO_COLOR")
-		return slog.New(tint.NewHandler(w, &tint.Options{Level: l, TimeFormat: "15:04:05", NoColor: plain})), nil
+		return slog.New(tint.NewTextHandler(w, &tint.Options{Level: l, TimeFormat: "15:04:05", NoColor: plain})), nil
 	}
 	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: l})), nil
 }

@@ -11,14 +11,6 @@ import (
 	"github.com/gorge-stream/gorge/internal/diag"
 )
 
-// The exit codes; docs/reference/cli.md explains them.
-const (
-	exitDone    = 0
-	exitFailed  = 1
-	exitUsage   = 2
-	exitRefused = 3
-)
-
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
 // run executes one command line and returns its exit code.
@@ -42,24 +34,3 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	fmt.Fprint(stderr, diag.Format(err))
 	return exitFailed
 }
-
-// exitError is an error with the exit code that it means.
-type exitError struct {
-	code int
-	err  error // nil: everything has been said
-}
-
-func (e *exitError) Error() string {
-	if e.err == nil {
-		return fmt.Sprintf("exit code %d", e.code)
-	}
-	return e.err.Error()
-}
-
-func (e *exitError) Unwrap() error { return e.err }
-
-// refused marks an error as found by the check of a pipeline.
-func refused(err error) error { return &exitError{exitRefused, err} }
-
-// usage marks an error as a wrong command line.
-func usage(err error) error { return &exitError{exitUsage, err} }

@@ -37,7 +37,7 @@ func TestExitCodes(t *testing.T) {
 		{"help", nil, exitDone, ""},
 		{"version", []string{"version"}, exitDone, ""},
 		{"no such command", []string{"rnu"}, exitUsage, "did you mean: gorge run"},
-		{"no such flag", []string{"run", "--paralel", "2", good}, exitUsage, "unknown flag"},
+		{"no such flag", []string{"run", "--tasks", "2", good}, exitUsage, "unknown flag"},
 		{"no file", []string{"run"}, exitUsage, "needs the pipeline file"},
 		{"file missing", []string{"run", "/does/not/exist.yaml"}, exitUsage, "cannot read the pipeline file"},
 		{"wrong level", []string{"run", "--log-level", "loud", good}, exitUsage, "there is no log level"},

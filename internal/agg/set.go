@@ -10,8 +10,9 @@ import (
 // Part is an accumulator: some words of a record and the kernels over them. A
 // part is constant after construction and may be shared.
 type Part interface {
-	// Words returns the size, and Init appends the words of a record without rows.
+	// Words returns the size.
 	Words() int
+	// Init appends the words of a record without rows.
 	Init(dst []uint64) []uint64
 	// Update adds row in.From+i of the input to the record refs[i], for all refs, in order.
 	// Word 0 of the part is word 0 of the block.

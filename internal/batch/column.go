@@ -156,7 +156,7 @@ func (c *Column) CountNulls(n int) int {
 		return 0
 	}
 	k := n
-	for i := 0; i < n>>6; i++ {
+	for i := range n >> 6 {
 		k -= bits.OnesCount64(c.valid[i])
 	}
 	if r := uint(n) & 63; r != 0 {

@@ -140,7 +140,7 @@ func (e *Error) format(b *strings.Builder) {
 		}
 	}
 	for c := e.Cause; c != nil; c = errors.Unwrap(c) {
-		if _, nested := c.(*Error); nested {
+		if _, nested := c.(*Error); nested { //nolint:errorlint // the loop unwraps step by step
 			fmt.Fprintf(b, "  because: %s\n", c.Error())
 			break
 		}

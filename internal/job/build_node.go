@@ -237,7 +237,7 @@ func (c *chainBuilder) rowEncoder(s *batch.Schema) (codec.Encoder, error) {
 
 // open opens a function once for all tasks and steps that call it with the same kinds of arguments.
 func (c *chainBuilder) open(ctx context.Context, f *plan.Function, args []batch.Kind) (Function, error) {
-	key := fmt.Sprint(f.Name, args)
+	key := fmt.Sprintf("%s%v", f.Name, args)
 	if fn, ok := c.functions[key]; ok {
 		return fn, nil
 	}

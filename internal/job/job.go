@@ -40,6 +40,7 @@ type Parts struct {
 // Function is an open user-defined function.
 type Function interface {
 	udf.Func
+	// Close ends its workers. The job calls it once, after every task has ended.
 	Close() error
 }
 
@@ -67,7 +68,7 @@ type Job struct {
 	parts Parts
 	opts  Options
 
-	ctx    context.Context // of the tasks; ends with the job
+	ctx    context.Context //nolint:containedctx // the lifetime of the tasks, made before Run
 	cancel context.CancelFunc
 
 	feeds     []namedFeed

@@ -23,7 +23,7 @@ const (
 
 // CallConfig is what a Call is built from.
 type CallConfig struct {
-	Context context.Context // bounds the calls; ends with the job
+	Context context.Context //nolint:containedctx // the lifetime of the job: Operator has no context of its own
 	Step    string
 	Func    udf.Func
 	// Args make the argument columns, ArgSchema their batch.

@@ -47,10 +47,15 @@ type finding struct{ where, what string }
 // skipped folders hold what make builds, or inputs of tests that are broken on purpose.
 func skipped(name string) bool {
 	switch name {
-	case "testdata", "node_modules", "bin", "dist", "state", "__pycache__":
+	case "bin", "dist", "state", "gorge-data": // of the root
 		return true
 	}
-	return len(name) > 1 && name[0] == '.' && name != ".ci"
+	switch base := path.Base(name); base {
+	case "testdata", "node_modules", "__pycache__":
+		return true
+	default:
+		return len(base) > 1 && base[0] == '.' && base != ".ci"
+	}
 }
 
 // load reads a tree. Go files that do not parse are the compiler's business.
@@ -62,7 +67,7 @@ func load(fsys fs.FS) (*tree, error) {
 			return err
 		}
 		if d.IsDir() {
-			if name != "." && skipped(d.Name()) {
+			if name != "." && skipped(name) {
 				return fs.SkipDir
 			}
 			return nil

@@ -33,7 +33,7 @@ type NodeStats struct {
 // Chain is the operators of one task in topological order. Only the goroutine
 // of the task touches it.
 type Chain struct {
-	ctx   context.Context // of the job; bounds the sinks' writes
+	ctx   context.Context //nolint:containedctx // the lifetime of the job: it bounds the writes of the sinks
 	nodes []Node
 	outs  []output
 	heads []Consumer

@@ -57,7 +57,7 @@ type Feed struct {
 	ended   bool
 	drained bool
 
-	running context.Context // ends with Stop
+	running context.Context //nolint:containedctx // a switch rather than a scope: it ends with Stop
 	stop    context.CancelFunc
 
 	mu     sync.Mutex

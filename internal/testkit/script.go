@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write what the scripts print into their files")
+var rewrite = flag.Bool("rewrite", false, "write what the scripts print into their files")
 
 // Step is one command of a script: a verb with name=value arguments on the first
 // line, and the lines below it.
@@ -80,14 +80,14 @@ func runScript(t *testing.T, file string, run func(*Step) string) {
 		}
 		want := strings.Join(lines[wantFrom:i], "\n")
 		got := strings.TrimRight(run(step), "\n")
-		if got != want && !*update {
+		if got != want && !*rewrite {
 			t.Errorf("%s: %s printed\n%s\nwant\n%s", step.Place, step.Verb, got, want)
 		}
 		if got != "" {
 			out.WriteString(got + "\n")
 		}
 	}
-	if *update {
+	if *rewrite {
 		if err := os.WriteFile(file, out.Bytes(), 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -301,7 +301,7 @@ func (p *pane) rebuild(slots int, keep func(record.Ref) bool) error {
 	}
 	to.n = 0
 	words := uintptr(p.stride)
-	for i := uint32(0); i < uint32(p.slots); i++ {
+	for i := range uint32(p.slots) {
 		s := p.slot(i)
 		if s[0] == 0 || keep != nil && !keep(i*uint32(p.stride)+keyWords) {
 			continue

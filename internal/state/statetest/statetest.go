@@ -15,17 +15,17 @@ import (
 	"github.com/gorge-stream/gorge/internal/state"
 )
 
-// Make makes an empty backend.
-type Make func(layout state.Layout, groups keygroup.Range) state.Backend
+// Open makes an empty backend.
+type Open func(layout state.Layout, groups keygroup.Range) state.Backend
 
 // Run runs the suite.
-func Run(t *testing.T, make Make) {
-	t.Run("records are found again under their keys", func(t *testing.T) { findsAgain(t, make) })
-	t.Run("every kind of key decodes to what was encoded", func(t *testing.T) { decodes(t, make) })
-	t.Run("panes are independent and sorted", func(t *testing.T) { panes(t, make) })
-	t.Run("retain keeps exactly the wanted records", func(t *testing.T) { retains(t, make) })
-	t.Run("a dropped pane leaves nothing behind", func(t *testing.T) { reuses(t, make) })
-	t.Run("a range of key groups is enough room", func(t *testing.T) { ranges(t, make) })
+func Run(t *testing.T, open Open) {
+	t.Run("records are found again under their keys", func(t *testing.T) { findsAgain(t, open) })
+	t.Run("every kind of key decodes to what was encoded", func(t *testing.T) { decodes(t, open) })
+	t.Run("panes are independent and sorted", func(t *testing.T) { panes(t, open) })
+	t.Run("retain keeps exactly the wanted records", func(t *testing.T) { retains(t, open) })
+	t.Run("a dropped pane leaves nothing behind", func(t *testing.T) { reuses(t, open) })
+	t.Run("a range of key groups is enough room", func(t *testing.T) { ranges(t, open) })
 }
 
 var keySchema = &batch.Schema{Time: -1, Fields: []batch.Field{{Name: "k", Kind: batch.String, Nullable: true}}}
@@ -121,10 +121,10 @@ func same(t *testing.T, got, want map[string]int64) {
 	}
 }
 
-func findsAgain(t *testing.T, make Make) {
+func findsAgain(t *testing.T, open Open) {
 	r := rand.New(rand.NewPCG(3, 4))
 	for _, universe := range []int{1, 10, 5_000, 60_000} {
-		s := make(state.Layout{Init: []uint64{100, 7}}, keygroup.All)
+		s := open(state.Layout{Init: []uint64{100, 7}}, keygroup.All)
 		enc := state.NewKeyEncoder(keySchema, []int{0})
 		p, err := s.Pane(0)
 		if err != nil {
@@ -146,8 +146,8 @@ func findsAgain(t *testing.T, make Make) {
 	}
 }
 
-func panes(t *testing.T, make Make) {
-	s := make(state.Layout{Init: []uint64{0}}, keygroup.All)
+func panes(t *testing.T, open Open) {
+	s := open(state.Layout{Init: []uint64{0}}, keygroup.All)
 	defer s.Close()
 	enc := state.NewKeyEncoder(keySchema, []int{0})
 	pool := batch.NewPool(keySchema, 16)
@@ -177,8 +177,8 @@ func panes(t *testing.T, make Make) {
 	}
 }
 
-func retains(t *testing.T, make Make) {
-	s := make(state.Layout{Init: []uint64{0}}, keygroup.All)
+func retains(t *testing.T, open Open) {
+	s := open(state.Layout{Init: []uint64{0}}, keygroup.All)
 	defer s.Close()
 	enc := state.NewKeyEncoder(keySchema, []int{0})
 	p, err := s.Pane(0)
@@ -209,8 +209,8 @@ func retains(t *testing.T, make Make) {
 	}
 }
 
-func reuses(t *testing.T, make Make) {
-	s := make(state.Layout{Init: []uint64{5}}, keygroup.All)
+func reuses(t *testing.T, open Open) {
+	s := open(state.Layout{Init: []uint64{5}}, keygroup.All)
 	defer s.Close()
 	enc := state.NewKeyEncoder(keySchema, []int{0})
 	pool := batch.NewPool(keySchema, 512)
@@ -237,13 +237,13 @@ func reuses(t *testing.T, make Make) {
 	}
 }
 
-func ranges(t *testing.T, make Make) {
+func ranges(t *testing.T, open Open) {
 	const owners = 7
 	pool := batch.NewPool(keySchema, 512)
 	enc := state.NewKeyEncoder(keySchema, []int{0})
 	total := 0
 	for o := range owners {
-		s := make(state.Layout{Init: []uint64{0}}, keygroup.Owned(o, owners))
+		s := open(state.Layout{Init: []uint64{0}}, keygroup.Owned(o, owners))
 		p, err := s.Pane(0)
 		if err != nil {
 			t.Fatal(err)
@@ -270,7 +270,7 @@ func ranges(t *testing.T, make Make) {
 	}
 }
 
-func decodes(t *testing.T, make Make) {
+func decodes(t *testing.T, open Open) {
 	for name, fields := range map[string][]batch.Field{
 		"int64":     {{Name: "a", Kind: batch.Int64, Nullable: true}},
 		"bool":      {{Name: "a", Kind: batch.Bool, Nullable: true}},
@@ -284,11 +284,11 @@ func decodes(t *testing.T, make Make) {
 			{Name: "c", Kind: batch.String, Nullable: true}, {Name: "d", Kind: batch.Bool, Nullable: true},
 		},
 	} {
-		t.Run(name, func(t *testing.T) { decodesKind(t, make, fields) })
+		t.Run(name, func(t *testing.T) { decodesKind(t, open, fields) })
 	}
 }
 
-func decodesKind(t *testing.T, make Make, fields []batch.Field) {
+func decodesKind(t *testing.T, open Open, fields []batch.Field) {
 	schema := &batch.Schema{Time: -1, Fields: fields}
 	pool := batch.NewPool(schema, 256)
 	b := pool.Get()
@@ -306,7 +306,7 @@ func decodesKind(t *testing.T, make Make, fields []batch.Field) {
 		want[show(b, row)] = true
 	}
 	b.SetLen(256)
-	s := make(state.Layout{Init: []uint64{0}}, keygroup.All)
+	s := open(state.Layout{Init: []uint64{0}}, keygroup.All)
 	defer s.Close()
 	enc := state.NewKeyEncoder(schema, cols)
 	p, err := s.Pane(0)
