@@ -276,3 +276,34 @@ func TestKindNames(t *testing.T) {
 		t.Error("a wrong name must be Invalid")
 	}
 }
+
+// TestGatherLeavesWhatIsUnderANullAlone gathers rows whose nulls stand on views
+// of another arena, as expressions leave them.
+func TestGatherLeavesWhatIsUnderANullAlone(t *testing.T) {
+	src, dst := NewColumn(String, 4), NewColumn(String, 4)
+	long := "a text that lies in the arena"
+	src.SetText(0, long)
+	src.SetNull(1)
+	src.Views()[1] = LongView([]byte(long), 1<<30)
+	src.SetNull(2)
+	src.SetText(3, "short")
+	dst.Gather(0, src, []uint32{3, 1, 0, 2})
+	if dst.Text(0) != "short" || !dst.IsNull(1) || dst.Text(2) != long || !dst.IsNull(3) {
+		t.Errorf("got %q null=%v %q null=%v", dst.Text(0), dst.IsNull(1), dst.Text(2), dst.IsNull(3))
+	}
+	if dst.Views()[1] != (View{}) {
+		t.Error("a null row keeps a view of another arena")
+	}
+}
+
+// TestRowsBehindACopyAreNotNull appends rows without nulls to a batch whose
+// column was copied with undefined bits behind its last row.
+func TestRowsBehindACopyAreNotNull(t *testing.T) {
+	from, to, more := NewColumn(Int64, 8), NewColumn(Int64, 8), NewColumn(Int64, 8)
+	from.MakeNullable()[0] = 1 // row 0 is there, what is behind it means nothing
+	to.CopyFrom(from, 1)
+	to.Gather(1, more, []uint32{0, 1, 2})
+	if n := to.CountNulls(4); n != 0 {
+		t.Errorf("%d of 4 rows are null", n)
+	}
+}

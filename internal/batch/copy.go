@@ -36,11 +36,17 @@ func (c *Column) Gather(at int, src *Column, sel []uint32) {
 			c.gatherLong(at, src, sel)
 		}
 	}
-	if src.nulls {
+	switch {
+	case src.nulls:
 		v := c.MakeNullable()
 		for j, i := range sel {
 			k := at + j
 			v[k>>6] = v[k>>6]&^(1<<(uint(k)&63)) | src.valid[i>>6]>>(i&63)&1<<(uint(k)&63)
+		}
+	case c.nulls: // the bits behind the last row mean nothing
+		for j := range sel {
+			k := at + j
+			c.valid[k>>6] |= 1 << (uint(k) & 63)
 		}
 	}
 }
@@ -57,7 +63,10 @@ func (c *Column) gatherLong(at int, src *Column, sel []uint32) {
 	s, d := src.Views(), c.Views()
 	for j, i := range sel {
 		v := s[i]
-		if !v.Inline() {
+		switch {
+		case src.IsNull(int(i)):
+			v = View{} // what stands under a null need not lie in the arena
+		case !v.Inline():
 			b := v.Bytes(src.arena)
 			v = LongView(b, len(c.arena))
 			c.arena = append(c.arena, b...)
