@@ -36,7 +36,7 @@ type decoder struct {
 var _ codec.Decoder = (*decoder)(nil)
 
 func newDecoder(layout string, columns []codec.Column, limits codec.Limits) *decoder {
-	return &decoder{parser: *newParser(columns, limits), layout: layout}
+	return &decoder{parser: *newParser(columns, limits), predictor: predictor{price: minPrice, credit: minPrice}, layout: layout}
 }
 
 // Decode decodes a block; see codec.Decoder.

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/big"
 	"math/rand/v2"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -171,6 +172,8 @@ func BenchmarkEncode(b *testing.B) {
 		"averages":     func(r *rand.Rand) float64 { return float64(1500+r.IntN(200000)) / 100 / float64(3+r.IntN(40)) },
 	} {
 		b.Run(name, func(b *testing.B) {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
 			const n = 1000
 			rows := averages(n, value)
 			defer rows.Release()

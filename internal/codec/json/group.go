@@ -17,12 +17,21 @@ type group struct {
 	elements   [groupLines]uint32 // within skipped values
 	failed     [groupLines]bool   // by a step
 	left       [groupLines]uint8  // lines that a kernel left to repair
+	failures   int                // lines that failed
+	absences   int                // members that lines did not have
+	repaired   int                // values that the last step repaired
+	sample     byte               // the first byte of the last of them
 	clean      bool               // only newlines and printable ASCII without backslashes
 }
 
 // run decodes the first n lines of g by the shape into the rows from row on. A
 // line is proven if then it has not failed and its cur is its end.
+//
+// Lines may lack members, which costs little for one and more than the general
+// parser for most of them: a shape of which lines have less than a third becomes
+// rigid and leaves them to other shapes.
 func (d *decoder) run(s *shape, g *group, n, row int) {
+	g.failures, g.absences = 0, 0
 	copy(g.cur[:n], g.start[:n])
 	clear(g.failed[:n])
 	clear(g.elements[:n])
@@ -37,9 +46,17 @@ func (d *decoder) run(s *shape, g *group, n, row int) {
 				g.cur[i] = d.before[i]
 			}
 		}
-		if left > 0 && d.repair(s, st, g, left, row) && n == 1 {
-			return
+		if left > 0 {
+			if d.repair(s, st, g, left, row); g.failures == n {
+				return
+			}
+			if st.col < 0 && g.repaired > n/2 && n >= minSpare {
+				st.adapt(g.sample)
+			}
 		}
+	}
+	if 3*g.absences > 2*s.members*n {
+		s.rigid = true
 	}
 	for _, c := range s.absent {
 		for i := range n {
@@ -129,9 +146,9 @@ func (d *decoder) floatKernel(st *step, g *group, n, row int) (left int) {
 	return left
 }
 
-// repair takes one step for the lines in g.left by the general parser's means. It
-// reports whether the last of them failed.
-func (d *decoder) repair(s *shape, st *step, g *group, left, row int) (failed bool) {
+// repair takes one step for the lines in g.left by the general parser's means.
+func (d *decoder) repair(s *shape, st *step, g *group, left, row int) {
+	g.repaired = 0
 	for _, i := range g.left[:left] {
 		if g.failed[i] {
 			continue
@@ -150,24 +167,29 @@ func (d *decoder) repair(s *shape, st *step, g *group, left, row int) (failed bo
 			end = d.step(s, st, g, line, end, int(i), row)
 		case st.quoted && bytes.HasPrefix(rest, st.literal[:len(st.literal)-1]):
 			end = d.step(s, st, g, line, end+len(st.literal)-1, int(i), row)
-		case st.optional:
+		case st.optional && !s.rigid:
+			g.absences++
 			if st.col >= 0 {
 				d.dst[st.col].SetNull(row + int(i))
 			}
 		default:
 			end = -1
 		}
-		if failed = end < 0; failed {
+		if end < 0 {
 			g.failed[i] = true
+			g.failures++
 		} else {
 			g.cur[i] = start + uint32(end)
 		}
 	}
-	return failed
 }
 
 // step reads the value at i of one line and returns where it ends.
 func (d *decoder) step(s *shape, st *step, g *group, line []byte, i, index, row int) int {
+	if i < len(line) {
+		g.sample = line[i]
+		g.repaired++
+	}
 	d.elements = s.members + int(g.elements[index])
 	if st.col >= 0 {
 		i = d.value(line, i, st.col, row+index)

@@ -102,6 +102,24 @@ var variants = []struct {
 		}
 		return l
 	}},
+	{"null in the first line", telemetryColumns, func(i int, r *rand.Rand, l string) string {
+		if i == 0 {
+			return l[:strings.Index(l, `"humidity":`)] + `"humidity":null,"air_quality":null,"site":null}`
+		}
+		return l
+	}},
+	{"two members of one name", telemetryColumns, func(i int, r *rand.Rand, l string) string {
+		return strings.Replace(l, `"ts":`, `"ts":1,"ts":`, 1)
+	}},
+	{"sparse", telemetryColumns, func(i int, r *rand.Rand, l string) string {
+		extra := ""
+		for k := range 100 {
+			if i == 0 || r.IntN(100) < 2 {
+				extra += fmt.Sprintf(`,"extra_%d":%d`, k, i)
+			}
+		}
+		return l[:len(l)-1] + extra + "}"
+	}},
 	{"other order in 10%", telemetryColumns, reorder(1)},
 	{"other order in 50%", telemetryColumns, reorder(5)},
 	{"any order", telemetryColumns, func(i int, r *rand.Rand, l string) string {

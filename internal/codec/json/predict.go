@@ -4,7 +4,8 @@ package json
 type predictor struct {
 	shapes  []*shape // none until a line was accepted
 	current int      // shape that the next group is tried with
-	credit  int      // what may be spent on learning, see learnCost
+	credit  int      // what may be spent on learning; every line earns 1
+	price   int      // of learning a line
 	pause   int      // groups that are not tried because prediction failed
 	backoff int      // length of the next pause
 	mixed   bool     // the last group had lines of several shapes
@@ -20,8 +21,9 @@ type predictor struct {
 }
 
 const (
-	learnCost  = 128            // lines that must pass for one to be learned
-	maxCredit  = 32 * learnCost // so many may be learned at once
+	minPrice   = 128
+	maxPrice   = 1 << 16 // when shapes are learned and not seen again
+	maxCredit  = 1 << 16
 	maxBackoff = 32
 	minSpare   = 32 // see ahead
 )
@@ -36,8 +38,8 @@ const (
 // Lines of several shapes need rows to spare: each shape decodes into rows of its own.
 func (d *decoder) ahead(room int) int {
 	switch {
-	case len(d.shapes) == 0:
-		return 1
+	case len(d.shapes) == 0 && d.credit >= d.price:
+		return 1 // to learn from
 	case d.mixed && room > minSpare:
 		room = max(room/2, minSpare)
 	}
@@ -62,7 +64,7 @@ func (d *decoder) decodeGroup(n int) error {
 	if g.allProven(n) {
 		d.row += n
 		s.weight += uint64(n)
-		d.mixed = false
+		d.mixed, d.price = false, minPrice
 		return nil
 	}
 	return d.settle(s, n)
@@ -178,6 +180,9 @@ func (d *decoder) choose(n int) {
 		}
 	}
 	d.mixed = hits > d.shapes[d.current].hits
+	if hits >= n*3/4 {
+		d.price = minPrice
+	}
 	if n >= minSpare && hits < n/4 {
 		d.backoff = min(2*d.backoff+1, maxBackoff)
 	} else {
@@ -206,8 +211,8 @@ func (d *decoder) general(from, to int, strange bool) error {
 		return d.report(from, to)
 	}
 	d.row++
-	if strange && d.credit >= learnCost || len(d.shapes) == 0 {
-		d.credit -= learnCost
+	if strange && d.credit >= d.price {
+		d.credit -= d.price
 		d.learn(line)
 	}
 	return nil

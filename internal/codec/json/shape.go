@@ -16,6 +16,7 @@ type shape struct {
 	steps   []step
 	absent  []int  // columns that have no member; all nullable
 	members int    // of the record itself
+	rigid   bool   // no member may be missing, see run
 	hits    int    // lines of the current group
 	weight  uint64 // lines so far, older ones count less
 }
@@ -72,6 +73,9 @@ const (
 // learn remembers the shape of a line that the general parser accepted.
 func (d *decoder) learn(line []byte) {
 	s := d.shapeOf(line)
+	if s == nil {
+		d.price = min(2*d.price, maxPrice)
+	}
 	if s == nil || slices.ContainsFunc(d.shapes, s.equal) {
 		return // the latter when it was learned from a line of the same group
 	}
@@ -79,6 +83,7 @@ func (d *decoder) learn(line []byte) {
 		d.shapes = append(d.shapes, s)
 		return
 	}
+	d.price = min(2*d.price, maxPrice)
 	least := 0
 	for i, o := range d.shapes {
 		o.weight /= 2
@@ -106,12 +111,8 @@ func (d *decoder) shapeOf(line []byte) *shape {
 		if s.members++; s.members > maxShapeMembers || col >= 0 && has[col] {
 			return nil // of two members with one name the kernels would not see the order
 		}
-		st := step{kind: d.kernelOf(line[value], col), col: col}
-		if st.quoted = st.kind == stepString || st.kind == stepSkipString || st.kind == stepTime; st.quoted {
-			st.setLiteral(append(bytes.Clone(line[from:value]), '"'))
-		} else {
-			st.setLiteral(bytes.Clone(line[from:value]))
-		}
+		st := step{col: col}
+		st.setKernel(d.kernelOf(line[value], col), line[from:value])
 		if st.kind == stepInt {
 			st.setRange(&d.columns[col])
 		}
@@ -140,16 +141,45 @@ func (d *decoder) shapeOf(line []byte) *shape {
 	return s
 }
 
+// setKernel sets the kernel and the literal, given without a quote of the value.
+func (s *step) setKernel(kind stepKind, literal []byte) {
+	s.kind = kind
+	s.quoted = kind == stepString || kind == stepSkipString || kind == stepTime
+	literal = bytes.Clone(literal)
+	if s.quoted {
+		literal = append(literal, '"')
+	}
+	s.setLiteral(literal)
+}
+
+// adapt changes the kernel of a skipped value after most lines had values of
+// another type, which begin with c: the line that was learned was an exception.
+func (s *step) adapt(c byte) {
+	kind := skipKernel(c)
+	if s.col >= 0 || s.kind == stepEnd || kind == s.kind {
+		return
+	}
+	literal := s.literal
+	if s.quoted {
+		literal = literal[:len(literal)-1]
+	}
+	s.setKernel(kind, literal)
+}
+
+func skipKernel(c byte) stepKind {
+	switch {
+	case c == '"':
+		return stepSkipString
+	case c == '-' || c-'0' <= 9:
+		return stepSkipNumber
+	}
+	return stepSkip
+}
+
 // kernelOf chooses the kernel for a column's value that begins with c.
 func (d *decoder) kernelOf(c byte, col int) stepKind {
 	if col < 0 {
-		switch {
-		case c == '"':
-			return stepSkipString
-		case c == '-' || c-'0' <= 9:
-			return stepSkipNumber
-		}
-		return stepSkip
+		return skipKernel(c)
 	}
 	switch t := &d.columns[col]; t.Kind {
 	case batch.String:
@@ -170,7 +200,7 @@ func (d *decoder) kernelOf(c byte, col int) stepKind {
 }
 
 func (s *step) setLiteral(l []byte) {
-	s.literal = l
+	s.literal, s.headWords = l, nil
 	s.head = max(0, len(l)-16)
 	for h := l[:s.head]; len(h) > 0; h = h[min(len(h), 8):] {
 		s.headWords = append(s.headWords, newMasked(h[:min(len(h), 8)]))
