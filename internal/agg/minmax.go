@@ -114,43 +114,48 @@ func valueResult(b record.Block, offs []int, refs []record.Ref, out *batch.Colum
 	}
 }
 
-// unset is the first word of a kept view before there is one: no view has this length.
+// unset is the first word of a kept value before there is one: no value has this length.
 const unset = math.MaxUint64
 
-// keepBytes stores a value in words 0 and 1 of a record: inline, or in the arena
-// at 8 x the upper half of word 1, with the room that the entry has in the lower half, in units of 8.
-// An entry that is replaced is overwritten when the new value fits into its room,
-// so the arena grows with the longest values and not with the number of updates.
+// inArena marks, in the length of a kept value, that its bytes are in the arena.
+const inArena = 1 << 31
+
+// keepBytes stores a value in words 0 and 1 of a record: as a view, or once it
+// was too long for one as its length with the mark inArena, and the place in
+// the arena in the upper half of word 1 with the room that the entry has there
+// in the lower half, both in units of 8 bytes. An entry stays in the arena and
+// is overwritten as long as the new value fits into its room, so the arena
+// grows with the longest values and not with the number of updates.
 func keepBytes(b record.Block, r record.Ref, v []byte) {
 	w0, w1 := b.Word(r, 0), b.Word(r, 1)
-	if len(v) <= batch.InlineMax {
+	units := uint64(len(v)+7) / 8
+	kept := *w0 != unset && *w0&inArena != 0
+	switch {
+	case kept && *w1&math.MaxUint32 >= units:
+		copy((*b.Arena)[*w1>>32*8:], v)
+	case !kept && len(v) <= batch.InlineMax:
 		x := batch.InlineView(v)
 		*w0, *w1 = x.W0, x.W1
 		return
+	default:
+		room := units + units/2
+		at := uint64(len(*b.Arena)+7) / 8
+		a := append(*b.Arena, make([]byte, int(at)*8-len(*b.Arena))...)
+		a = append(a, v...)
+		*b.Arena = append(a, make([]byte, int(at+room)*8-len(a))...)
+		*w1 = at<<32 | room
 	}
-	units := uint64(len(v)+7) / 8
-	head := batch.LongView(v, 0).W0
-	if *w0 != unset && uint32(*w0) > batch.InlineMax && *w1&math.MaxUint32 >= units {
-		copy((*b.Arena)[*w1>>32*8:], v)
-		*w0 = head
-		return
-	}
-	room := units + units/2
-	at := uint64(len(*b.Arena)+7) / 8
-	a := append(*b.Arena, make([]byte, int(at)*8-len(*b.Arena))...)
-	a = append(a, v...)
-	*b.Arena = append(a, make([]byte, int(at+room)*8-len(a))...)
-	*w0, *w1 = head, at<<32|room
+	*w0 = uint64(len(v)) | inArena
 }
 
 // keptBytes returns the value that keepBytes stored.
 func keptBytes(b record.Block, r record.Ref) []byte {
 	v := (*batch.View)(viewAt(b, r))
-	if v.Inline() {
+	if v.W0&inArena == 0 {
 		return v.Bytes(nil)
 	}
 	at := v.W1 >> 32 * 8
-	return (*b.Arena)[at : at+uint64(v.Len())]
+	return (*b.Arena)[at : at+v.W0&(inArena-1)]
 }
 
 // extremeBytes keeps a string or binary value, compared byte by byte.

@@ -59,6 +59,12 @@ func (welford) Merge(to record.Block, dst record.Ref, from record.Block, src rec
 	if nb == 0 {
 		return
 	}
+	if na == 0 { // as it is: the sums below would round, or overflow
+		for w := range 3 {
+			*to.Word(dst, w) = *from.Word(src, w)
+		}
+		return
+	}
 	n := na + nb
 	d := *from.Float(src, 1) - *to.Float(dst, 1)
 	*to.Float(dst, 0) = n
