@@ -9,8 +9,8 @@ import (
 )
 
 // CombineSchema returns the schema between Combine and WindowAggregate: the key
-// columns, the start of the pane as event time, and the partial accumulators:
-// the words of the record as bytes, at least 16 so that they lie in the arena.
+// columns, the start of the pane as event time, and the partial accumulators as
+// bytes: see appendPartial.
 func CombineSchema(in *batch.Schema, keys []int) *batch.Schema {
 	s := &batch.Schema{}
 	for _, k := range keys {
@@ -27,12 +27,13 @@ func CombineSchema(in *batch.Schema, keys []int) *batch.Schema {
 // scheduling. Late rows are judged here, where the rows still are.
 type Combine struct {
 	agg *WindowAggregate
+	row []byte
 }
 
 var _ Operator = (*Combine)(nil)
 
 // NewCombine makes the operator; Out has the schema of CombineSchema. It owns the state backend.
-func NewCombine(c WindowConfig) *Combine { return &Combine{NewWindowAggregate(c)} }
+func NewCombine(c WindowConfig) *Combine { return &Combine{agg: NewWindowAggregate(c)} }
 
 // ProcessBatch adds the rows to the panes of the block.
 func (c *Combine) ProcessBatch(b *batch.Batch, out Output) error { return c.agg.ProcessBatch(b, out) }
@@ -68,7 +69,8 @@ func (c *Combine) emit(p state.Pane, start batch.Time, out Output) error {
 		times, words := o.Col(w.KeyCount).Int64s(), o.Col(w.KeyCount+1)
 		for i, r := range w.refs[:n] {
 			times[i] = start
-			words.SetBytes(i, partialBytes(p.Block(), r, w.Aggregates.Set.Words()))
+			c.row = appendPartial(c.row[:0], p.Block(), r, w.Aggregates.Set.Words())
+			words.SetBytes(i, c.row)
 		}
 		o.SetLen(n)
 		if err := out.Emit(Main, o); err != nil {
@@ -80,15 +82,24 @@ func (c *Combine) emit(p state.Pane, start batch.Time, out Output) error {
 // Close frees the state.
 func (c *Combine) Close() { c.agg.Close() }
 
-// partialBytes returns the words of a record as bytes, padded to 16. The words
-// behind a record of one word belong to its slot's neighbour or the padding of
-// the table: they are cut off by merge, which knows the number of words.
-func partialBytes(b record.Block, r record.Ref, words int) []byte {
-	return unsafe.Slice((*byte)(unsafe.Pointer(b.Word(r, 0))), max(words, 2)*8)
+// partialWords returns the words of a partial with that many accumulator words:
+// at least two, so that its bytes are not inline but in the arena, where they are aligned.
+func partialWords(words int) int { return max(words, 2) }
+
+// appendPartial appends the words of a record, filled up to partialWords, and
+// behind them the arena that they refer to: all of it, because only the kernels
+// know which bytes are the record's. Combine is for few keys, so it is small.
+func appendPartial(dst []byte, b record.Block, r record.Ref, words int) []byte {
+	from := len(dst)
+	dst = append(dst, unsafe.Slice((*byte)(unsafe.Pointer(b.Word(r, 0))), words*8)...)
+	for len(dst) < from+partialWords(words)*8 {
+		dst = append(dst, 0)
+	}
+	return append(dst, *b.Arena...)
 }
 
-// partialBlock returns the partial accumulators of a column as records: the ref
-// of row i is the offset of its view / 8.
-func partialBlock(c *batch.Column) record.Block {
-	return record.Block{Base: unsafe.Pointer(unsafe.SliceData(c.Arena()))}
+// partialBlock returns what appendPartial wrote as a block whose record has the ref 0.
+func partialBlock(partial []byte, words int) record.Block {
+	arena := partial[partialWords(words)*8:]
+	return record.Block{Base: unsafe.Pointer(unsafe.SliceData(partial)), Arena: &arena}
 }

@@ -244,14 +244,13 @@ func (w *WindowAggregate) Close() { w.State.Close() }
 // merge adds partial accumulators, one row of b each.
 func (w *WindowAggregate) merge(p state.Pane, b *batch.Batch, refs []record.Ref) error {
 	col := b.Col(w.Partial)
-	from := partialBlock(col)
 	words := w.Aggregates.Set.Words()
 	for i, r := range refs {
-		v := col.Views()[i]
-		if v.Inline() || v.Len() < words*8 {
-			return fmt.Errorf("partial accumulators of %d bytes for %d words", v.Len(), words)
+		v := col.Bytes(i)
+		if len(v) < partialWords(words)*8 {
+			return fmt.Errorf("partial accumulators of %d bytes for %d words", len(v), words)
 		}
-		w.Aggregates.Set.Merge(p.Block(), r, from, record.Ref(v.Offset()/8))
+		w.Aggregates.Set.Merge(p.Block(), r, partialBlock(v, words), 0)
 	}
 	return nil
 }
