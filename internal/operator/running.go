@@ -107,10 +107,11 @@ func (r *Running) update(block record.Block, refs []record.Ref, cols []*batch.Co
 // OnWatermark drops the state of keys without rows for longer than TTL, looking
 // once per quarter of it.
 func (r *Running) OnWatermark(t batch.Time, _ Output) error {
-	if r.TTL == 0 || t == batch.MaxTime || t < r.expires {
+	// Before MinTime + TTL nothing can be old, and t-TTL would wrap around.
+	if r.TTL == 0 || t == batch.MaxTime || t < r.expires || t < batch.MinTime+r.TTL {
 		return nil
 	}
-	r.expires = t + r.TTL/4
+	r.expires = t + min(r.TTL/4, batch.MaxTime-max(t, 0))
 	p, err := r.State.Pane(0)
 	if err != nil {
 		return err

@@ -64,7 +64,7 @@ func (w *WindowAggregate) ProcessBatch(b *batch.Batch, out Output) error {
 		lo, hi = min(lo, t), max(hi, t)
 	}
 	pane := w.Assigner.Pane(lo)
-	if hi < pane.End {
+	if pane.Holds(hi) {
 		if w.Assigner.Last(pane).End <= b.Before {
 			return w.emitLate(b, nil, out)
 		}
@@ -90,7 +90,7 @@ func (w *WindowAggregate) split(b *batch.Batch, times []batch.Time, hi batch.Tim
 		pane := w.Assigner.Pane(next)
 		w.sel = w.sel[:0]
 		for i, t := range times {
-			if t >= pane.Start && t < pane.End {
+			if pane.Holds(t) {
 				w.sel = append(w.sel, uint32(i))
 			}
 		}
@@ -99,7 +99,7 @@ func (w *WindowAggregate) split(b *batch.Batch, times []batch.Time, hi batch.Tim
 		} else if err := w.addRows(pane, b, w.sel); err != nil {
 			return err
 		}
-		if hi < pane.End {
+		if pane.Holds(hi) {
 			break
 		}
 		from = pane.End

@@ -64,7 +64,8 @@ func (g *Generator) Observe(i int, largest batch.Time, now int64) {
 		largest = now + g.cfg.MaxAhead
 		s.clamped++
 	}
-	s.max = max(s.max, largest)
+	// MaxTime is the mark of the end, which no row makes.
+	s.max = max(s.max, min(largest, batch.MaxTime-1))
 }
 
 // Dry tells that the split had nothing to read at processing time now.

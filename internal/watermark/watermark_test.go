@@ -105,3 +105,12 @@ func TestAllIdleAtOnceHoldNothing(t *testing.T) {
 		t.Fatalf("without rows there is no watermark, got %d", got)
 	}
 }
+
+// TestARowAtTheEndOfTimeIsNotTheEndOfTheInput: MaxTime as a watermark ends tasks.
+func TestARowAtTheEndOfTimeIsNotTheEndOfTheInput(t *testing.T) {
+	g := NewGenerator(Config{}, 1)
+	g.Observe(0, batch.MaxTime, 0)
+	if got := g.Current(0); got != batch.MaxTime-1 {
+		t.Errorf("got %d", got)
+	}
+}

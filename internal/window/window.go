@@ -15,6 +15,12 @@ import (
 // Window is the times from Start, included, to End, excluded.
 type Window struct{ Start, End batch.Time }
 
+// Holds reports whether t is in the window. The window that ends at
+// batch.MaxTime holds it too: there is none behind.
+func (w Window) Holds(t batch.Time) bool {
+	return t >= w.Start && (t < w.End || w.End == batch.MaxTime)
+}
+
 // Assigner names the pane of a time. A pane is a slice of event time that every
 // window holds whole or not at all; state is kept by pane.
 type Assigner interface {
@@ -37,6 +43,7 @@ var _ Assigner = Tumbling{}
 // Pane returns the window that holds t. The first and the last window of all
 // are cut off at the ends of time.
 func (w Tumbling) Pane(t batch.Time) Window {
+	t = min(t, batch.MaxTime-1)
 	// floorMod of t-Offset, without an overflow in the difference
 	m := t%w.Size - w.Offset%w.Size
 	if m %= w.Size; m < 0 {

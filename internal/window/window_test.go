@@ -41,6 +41,10 @@ func TestTumblingAgainstBigIntegers(t *testing.T) {
 			}
 			for _, at := range times {
 				w := Tumbling{size, offset}.Pane(at)
+				if !w.Holds(at) || w.Start > batch.MinTime && w.Holds(w.Start-1) || w.End < batch.MaxTime && w.Holds(w.End) {
+					t.Errorf("size %d offset %d: %v does not begin, hold %d, or end", size, offset, w, at)
+				}
+				at = min(at, math.MaxInt64-1) // the last instant belongs to the window before it
 				d := new(big.Int).Sub(big.NewInt(at), big.NewInt(offset))
 				m := new(big.Int).Mod(d, big.NewInt(size)) // Euclidean
 				start := new(big.Int).Sub(big.NewInt(at), m)
