@@ -220,3 +220,11 @@ func TestDecodingDoesNotAllocate(t *testing.T) {
 		})
 	}
 }
+
+// often is how many random cases to try: fewer in short runs.
+func often(n int) int {
+	if testing.Short() {
+		return n / 20
+	}
+	return n
+}

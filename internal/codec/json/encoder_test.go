@@ -32,7 +32,7 @@ func encodeWith(t testing.TB, v any) string {
 func TestFloatsAreWrittenLikeEncodingJSON(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	values := []float64{0, math.Copysign(0, -1), 1, -1, 0.1, 0.000001, 0.0000009999, 1e-7, 1e9, 999999999.999999, 999999999.9999999, 1e15, 1e20, 1e21, 1.5e21, -1e21, math.MaxFloat64, math.SmallestNonzeroFloat64, 0.30000000000000004, 123456.7, 100, 0.5, 21.5, 1e-6}
-	for range 200_000 {
+	for range often(200_000) {
 		values = append(values, float64(r.IntN(2_000_000)-1_000_000)/floatTens[r.IntN(9)], r.NormFloat64()*1000, math.Float64frombits(r.Uint64()), math.Nextafter(float64(r.IntN(1e9))/1e6, r.NormFloat64()*1e9))
 	}
 	for _, v := range values {
@@ -58,7 +58,7 @@ func TestFloatsAreWrittenLikeEncodingJSON(t *testing.T) {
 func TestStringsAreWrittenLikeEncodingJSON(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	pieces := []string{"a", "plain text", `"`, `\`, "/", "<>&", "\b\f\n\r\t", "\x00\x1f\x7f", "é", "日本", "😀", "\u2028", "\u2029", "\xff", "\xc3", "\xed\xa0\x80", "\xf0\x9f\x98", "\ufffd"}
-	for range 50_000 {
+	for range often(50_000) {
 		var s []byte
 		for range r.IntN(8) {
 			s = append(s, pieces[r.IntN(len(pieces))]...)

@@ -12,7 +12,7 @@ import (
 
 func TestQuotientIsTheNearestFloat(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	for i := range 300_000 {
+	for i := range often(300_000) {
 		mant := r.Uint64N(1e19) >> r.IntN(64)
 		if i%3 == 0 { // near halfway between two floats
 			mant = uint64(float64(1<<53+r.Uint64N(1<<53)))<<1 | 1
@@ -33,7 +33,7 @@ func TestQuotientIsTheNearestFloat(t *testing.T) {
 func TestFloatsAreReadLikeStrconv(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	p := newParser(nil, codec.Limits{})
-	for i := range 300_000 {
+	for i := range often(300_000) {
 		var text string
 		switch i % 4 {
 		case 0:
