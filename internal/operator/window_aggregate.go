@@ -128,21 +128,34 @@ func (w *WindowAggregate) add(pane window.Window, b *batch.Batch) error {
 	if cap(w.refs) < n {
 		w.refs = make([]record.Ref, max(b.Cap(), w.Out.Cap()))
 	}
-	refs := w.refs[:n]
-	k := w.Keys.Encode(b)
-	if err := p.Locate(k, refs); err != nil {
-		return err
+	var cols []*batch.Column
+	if w.Partial < 0 {
+		if cols, err = w.Aggregates.Eval(b); err != nil {
+			return err
+		}
 	}
-	if w.Partial >= 0 {
-		return w.merge(p, b, refs)
+	keys := w.Keys.Encode(b)
+	for from := 0; from < n; from += stretch {
+		to := min(from+stretch, n)
+		refs := w.refs[from:to]
+		k := state.Keys{Views: keys.Views[from:to], Hashes: keys.Hashes[from:to], Arena: keys.Arena, Long: keys.Long}
+		if err := p.Locate(&k, refs); err != nil {
+			return err
+		}
+		if w.Partial < 0 {
+			w.Aggregates.Set.Update(p.Block(), refs, cols, b.Times(), from)
+			continue
+		}
+		if err := w.merge(p, b, refs, from); err != nil {
+			return err
+		}
 	}
-	cols, err := w.Aggregates.Eval(b)
-	if err != nil {
-		return err
-	}
-	w.Aggregates.Set.Update(p.Block(), refs, cols, b.Times(), 0)
 	return nil
 }
+
+// stretch is the rows that are located and updated at a time: their records stay
+// in the cache next to the core from the one to the other.
+const stretch = 1024
 
 // emitLate counts late rows and passes them on; nil rows means all.
 func (w *WindowAggregate) emitLate(b *batch.Batch, rows []uint32, out Output) error {
@@ -241,12 +254,12 @@ func (w *WindowAggregate) fill(o *batch.Batch, p state.Pane, refs []record.Ref, 
 // Close frees the state.
 func (w *WindowAggregate) Close() { w.State.Close() }
 
-// merge adds partial accumulators, one row of b each.
-func (w *WindowAggregate) merge(p state.Pane, b *batch.Batch, refs []record.Ref) error {
+// merge adds partial accumulators, one row of b each from row first on.
+func (w *WindowAggregate) merge(p state.Pane, b *batch.Batch, refs []record.Ref, first int) error {
 	col := b.Col(w.Partial)
 	words := w.Aggregates.Set.Words()
 	for i, r := range refs {
-		v := col.Bytes(i)
+		v := col.Bytes(first + i)
 		if len(v) < partialWords(words)*8 {
 			return fmt.Errorf("partial accumulators of %d bytes for %d words", len(v), words)
 		}

@@ -35,6 +35,9 @@ const (
 	// The load limit, as a fraction.
 	loadNum, loadDen = 7, 10
 	minSlots         = 64
+	// prefetchFrom is the number of slots from which on a table is larger than
+	// the caches near the core, so that asking for lines ahead pays.
+	prefetchFrom = 1 << 14
 )
 
 // Backend holds panes in memory. See state.Backend.
@@ -172,35 +175,44 @@ func (p *pane) Locate(k *state.Keys, refs []record.Ref) error {
 	if k.Long {
 		return p.locateLong(k, refs)
 	}
-	base, stride := p.base, uintptr(p.stride)*8
-	end := uint32(p.slots)
-	refs, hashes := refs[:len(k.Views)], k.Hashes[:len(k.Views)]
+	n := len(k.Views)
+	if n == 0 {
+		return nil
+	}
+	refs, hashes := refs[:n], k.Hashes[:n]
+	stride := uint32(p.stride)
+	for i, h := range hashes {
+		refs[i] = p.scale.Slot(h) * stride
+	}
+	if p.slots > prefetchFrom {
+		prefetch(p.base, &refs[0], n)
+	}
+	base, end := p.base, uint32(p.slots)*stride
 	for i, v := range k.Views {
-		w0 := v.W0 | taken
-		j := p.scale.Slot(hashes[i])
+		w0, at := v.W0|taken, refs[i]
 		for {
-			s := (*[keyWords]uint64)(unsafe.Add(base, uintptr(j)*stride))
+			s := (*[keyWords]uint64)(unsafe.Add(base, uintptr(at)*8))
 			if s[0] == w0 && s[1] == v.W1 {
 				break
 			}
 			if s[0] == 0 {
 				s[0], s[1] = w0, v.W1
-				p.start(j)
+				p.start(at)
 				break
 			}
-			if j++; j == end {
-				j = 0
+			if at += stride; at == end {
+				at = 0
 			}
 		}
-		refs[i] = j*uint32(p.stride) + keyWords
+		refs[i] = at + keyWords
 	}
 	return nil
 }
 
-// start fills in the words of a new record.
-func (p *pane) start(slot uint32) {
+// start fills in the words of a new record in the slot at the word offset.
+func (p *pane) start(at uint32) {
 	p.n++
-	w := unsafe.Slice((*uint64)(unsafe.Add(p.base, (uintptr(slot)*uintptr(p.stride)+keyWords)*8)), len(p.owner.layout.Init))
+	w := unsafe.Slice((*uint64)(unsafe.Add(p.base, (uintptr(at)+keyWords)*8)), len(p.owner.layout.Init))
 	copy(w, p.owner.layout.Init)
 }
 
@@ -245,7 +257,7 @@ func (p *pane) matches(j uint32, v *batch.View, arena []byte, h uint64) bool {
 			s[1] = uint64(len(p.keys))<<32 | h&math.MaxUint32
 			p.keys = append(p.keys, v.Bytes(arena)...)
 		}
-		p.start(j)
+		p.start(j * uint32(p.stride))
 		return true
 	case s[0] != w0:
 		return false
