@@ -27,7 +27,7 @@ type LeaseKind uint8
 // The kinds of leases. Each takes a number of the sequence.
 const (
 	LeaseBlock LeaseKind = iota // a block to decode
-	LeaseEnd                    // a split has ended, or with Split -1 the whole source
+	LeaseEnd                    // a split has ended, or with Split -1 the last one and so the whole source
 	LeaseTick                   // nothing to decode: time has passed, or the input has run dry
 )
 
@@ -38,6 +38,8 @@ type Lease struct {
 	Seq   uint64
 	Split int
 	Dry   bool
+	// Waited is for how long the task waited: for others that read, and for input.
+	Waited time.Duration
 }
 
 // Feed hands the blocks of one source to the source tasks, numbers them, and
@@ -56,6 +58,7 @@ type Feed struct {
 	dry     bool // the input has run dry and a tick has said so
 	ended   bool
 	drained bool
+	waited  time.Duration // of the lease under way
 
 	running context.Context //nolint:containedctx // a switch rather than a scope: it ends with Stop
 	stop    context.CancelFunc
@@ -78,6 +81,7 @@ type openSplit struct {
 	at      connector.Position
 	reader  connector.SplitReader
 	dry     bool
+	again   uint64     // number at which a dry split is looked at again in any case
 	largest batch.Time // as of alignLag blocks ago
 	blocks  int
 }
@@ -113,6 +117,7 @@ func (f *Feed) Stop() { f.stop() }
 // Next leases the next block and reads it into b, waiting while there is none.
 // The error is io.EOF behind the end of the source, or one that ends the job.
 func (f *Feed) Next(ctx context.Context, b *connector.Block) (Lease, error) {
+	start := time.Now()
 	select {
 	case <-f.token:
 	case <-ctx.Done():
@@ -125,22 +130,27 @@ func (f *Feed) Next(ctx context.Context, b *connector.Block) (Lease, error) {
 	if err := f.align(); err != nil {
 		return Lease{}, err
 	}
+	f.waited = time.Since(start)
+	return f.read(ctx, b)
+}
+
+// read leases the next block, waiting while there is none.
+func (f *Feed) read(ctx context.Context, b *connector.Block) (Lease, error) {
 	for {
-		if f.stopped() && !f.draining() {
+		if f.stopped() && !f.draining() || f.allEnded() {
 			return f.end(), nil
 		}
 		l, ok, err := f.poll(ctx, b)
 		if err != nil || ok {
 			return l, err
 		}
-		if len(f.current) == 0 && f.opened == len(f.splits) {
-			return f.end(), nil
-		}
 		if !f.dry {
 			f.dry = true
 			return f.number(Lease{Kind: LeaseTick, Split: -1, Dry: true}), nil
 		}
+		start := time.Now()
 		tick, err := f.wait(ctx)
+		f.waited += time.Since(start)
 		if err != nil {
 			return Lease{}, err
 		}
@@ -149,6 +159,9 @@ func (f *Feed) Next(ctx context.Context, b *connector.Block) (Lease, error) {
 		}
 	}
 }
+
+// allEnded reports whether every split has ended.
+func (f *Feed) allEnded() bool { return len(f.current) == 0 && f.opened == len(f.splits) }
 
 func (f *Feed) stopped() bool { return f.running.Err() != nil }
 
@@ -167,7 +180,7 @@ func (f *Feed) draining() bool {
 }
 
 func (f *Feed) number(l Lease) Lease {
-	l.Seq = f.next
+	l.Seq, l.Waited = f.next, f.waited
 	f.next++
 	return l
 }
@@ -199,7 +212,8 @@ func (f *Feed) align() error {
 }
 
 // choose returns the split that is furthest behind in event time, unread ones
-// first, opening more up to maxOpen; -1 when all are dry or ended.
+// first, opening more up to maxOpen; -1 when all are dry or ended. While others
+// have data a dry one is looked at again every alignLag blocks.
 func (f *Feed) choose(ctx context.Context) (int, error) {
 	for len(f.current) < maxOpen && f.opened < len(f.splits) {
 		s := f.splits[f.opened]
@@ -214,7 +228,7 @@ func (f *Feed) choose(ctx context.Context) (int, error) {
 	best := -1
 	for _, i := range f.current {
 		s := f.splits[i]
-		if s.dry {
+		if s.dry && f.next < s.again {
 			continue
 		}
 		if best < 0 || s.before(f.splits[best]) {
@@ -246,7 +260,7 @@ func (f *Feed) poll(ctx context.Context, b *connector.Block) (Lease, bool, error
 			f.dry = false
 			return f.number(Lease{Kind: LeaseBlock, Split: i}), true, nil
 		case errors.Is(err, connector.ErrNoData):
-			s.dry = true
+			s.dry, s.again = true, f.next+alignLag
 			f.mu.Lock()
 			f.gen.Dry(i, f.now())
 			f.mu.Unlock()
@@ -273,6 +287,9 @@ func (f *Feed) endSplit(i int) (Lease, bool, error) {
 	if err != nil {
 		return Lease{}, false, fmt.Errorf("close %s: %w", s.ID, err)
 	}
+	if f.allEnded() {
+		return f.end(), true, nil // the watermark of the end, which ends the tasks, comes once
+	}
 	return f.number(Lease{Kind: LeaseEnd, Split: i}), true, nil
 }
 
@@ -280,10 +297,10 @@ func (f *Feed) endSplit(i int) (Lease, bool, error) {
 // whether splits have become idle (true).
 func (f *Feed) wait(ctx context.Context) (tick bool, err error) {
 	w, cancel := context.WithCancel(ctx)
-	if f.idle > 0 {
-		w, cancel = context.WithTimeout(ctx, f.idle)
-	}
 	defer cancel()
+	if f.idle > 0 {
+		defer time.AfterFunc(f.idle, cancel).Stop()
+	}
 	if !f.drained {
 		defer context.AfterFunc(f.running, cancel)()
 	}
@@ -307,11 +324,8 @@ func (f *Feed) wait(ctx context.Context) (tick bool, err error) {
 func (f *Feed) Fold(l Lease, largest batch.Time) (before, after batch.Time, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for f.folded != l.Seq && f.err == nil {
-		f.turn.Wait()
-	}
-	if f.err != nil {
-		return 0, 0, f.err
+	if err := f.await(l); err != nil {
+		return 0, 0, err
 	}
 	now := f.now()
 	before = f.gen.Current(now)
@@ -330,6 +344,25 @@ func (f *Feed) Fold(l Lease, largest batch.Time) (before, after batch.Time, err 
 	f.folded++
 	f.turn.Broadcast()
 	return before, after, nil
+}
+
+func (f *Feed) await(l Lease) error {
+	for f.folded != l.Seq && f.err == nil {
+		f.turn.Wait()
+	}
+	return f.err
+}
+
+// Refuse is what a task does instead of Fold with a lease that it cannot end. It
+// waits for the turn of the lease and returns err, or ErrStopped when an earlier
+// one has failed: which error ends a job does not depend on scheduling.
+func (f *Feed) Refuse(l Lease, err error) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if earlier := f.await(l); earlier != nil {
+		return earlier
+	}
+	return err
 }
 
 // Status returns the state of the splits, and their names.

@@ -67,6 +67,7 @@ func (s *Source) Run(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
+		s.Stats.idle.Add(int64(l.Waited))
 		if err := s.process(l); err != nil {
 			return err
 		}
@@ -79,7 +80,7 @@ func (s *Source) process(l Lease) error {
 	if l.Kind == LeaseBlock {
 		s.Rows.Blocks.Add(1)
 		if err := s.decode(); err != nil {
-			return err
+			return s.Feed.Refuse(l, err)
 		}
 	}
 	before, after, err := s.Feed.Fold(l, s.largest)

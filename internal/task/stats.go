@@ -34,8 +34,13 @@ func (s *Stats) Times(now time.Time) Times {
 	return t
 }
 
-// Watermark returns the last watermark of the task.
-func (s *Stats) Watermark() batch.Time { return s.watermark.Load() }
+// Watermark returns the last watermark of the task, batch.MinTime before it has started.
+func (s *Stats) Watermark() batch.Time {
+	if s.started.Load() == 0 {
+		return batch.MinTime
+	}
+	return s.watermark.Load()
+}
 
 func (s *Stats) start() {
 	s.watermark.Store(batch.MinTime)
