@@ -232,7 +232,8 @@ func (c *chainBuilder) nodes(ctx context.Context, nodes []*plan.Node) error {
 		}
 		for port := range plan.Ports {
 			if _, sink := n.Op.(*plan.Sink); !sink {
-				c.chain[i].Consumers[port] = c.consumers(plan.Ref{Node: n, Port: port})
+				to := c.consumers(plan.Ref{Node: n, Port: port}) // may lengthen the chain
+				c.chain[i].Consumers[port] = to
 			}
 		}
 	}

@@ -17,6 +17,7 @@ import (
 // from sinks, into one sink. All its methods may be called by any goroutine. As
 // a SinkWriter of many tasks it ignores their Close; the job closes it.
 type deadLetters struct {
+	ctx     context.Context //nolint:containedctx // of the job: bounds the letters of sinks, which have none
 	mu      sync.Mutex
 	open    func() (connector.SinkWriter, error)
 	sink    connector.SinkWriter // nil until the first letter; guarded by mu
@@ -29,7 +30,7 @@ type deadLetters struct {
 
 // openDeadLetters prepares the sink that the file names, or the default one.
 func (b *builder) openDeadLetters() error {
-	d := &deadLetters{open: b.parts.DeadLetters, chunks: batch.NewPool(operator.ChunkSchema, 1)}
+	d := &deadLetters{ctx: b.ctx, open: b.parts.DeadLetters, chunks: batch.NewPool(operator.ChunkSchema, 1)}
 	b.dead = d
 	if s := b.plan.DeadLetters; s != nil {
 		reg := b.parts.Connectors[s.Connector]
@@ -89,7 +90,7 @@ func (d *deadLetters) Write(ctx context.Context, b *batch.Batch) error {
 func (d *deadLetters) letter(step, code, reason, detail string, row []byte) {
 	b := deadletter.Pool.Get()
 	deadletter.Append(b, &deadletter.Letter{Step: step, Code: code, Reason: reason, Detail: detail, Payload: row})
-	if err := d.Write(context.Background(), b); err != nil {
+	if err := d.Write(d.ctx, b); err != nil {
 		d.mu.Lock()
 		d.err = err
 		d.mu.Unlock()

@@ -171,7 +171,10 @@ func (j *Job) close() {
 		errs = append(errs, f.Close())
 	}
 	if j.dead != nil {
-		errs = append(errs, j.dead.close(j.ctx, j.err == nil))
+		j.mu.Lock()
+		complete := j.err == nil
+		j.mu.Unlock()
+		errs = append(errs, j.dead.close(j.ctx, complete))
 	}
 	j.cancel()
 	if err := errors.Join(errs...); err != nil {
