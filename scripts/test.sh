@@ -22,4 +22,4 @@ fi
 export GORGE_PYTHON="${GORGE_PYTHON:-$PWD/.venv/bin/python}"
 if [ -n "$race" ]; then export CGO_ENABLED=1; fi
 .tools/bin/gotestsum --format standard-quiet --format-hide-empty-pkg -- $race -shuffle=on -timeout 10m "$@"
-.venv/bin/python -m pytest --quiet python
+.venv/bin/python -m pytest python
