@@ -14,7 +14,7 @@ import (
 func cliPage() string {
 	var b strings.Builder
 	b.WriteString("# Commands\n\nGenerated from the binary; `go test ./cmd/gorge -run Fresh -update` writes it anew.\n\n" +
-		"Data goes to standard output, everything for people to standard error. Exit codes: 0 done, 1 failed while running, 2 wrong command line, 3 refused by the check of the pipeline.\n")
+		"Data goes to standard output, everything for people to standard error. Exit codes: 0 done, 1 failed while running, 2 wrong command line, 3 refused by the check of the pipeline, 74 the log of a table store could not be written.\n")
 	for _, c := range rootCmd().Commands() {
 		if c.Hidden || c.Name() == "help" {
 			continue
