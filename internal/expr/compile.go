@@ -266,7 +266,7 @@ func (c *compiler) column(e *Expr) (operand, error) {
 	}
 	f := c.schema.Fields[i]
 	o := operand{kernel: &columnKernel{i}, e: e, typ: Type{f.Kind, f.Nullable}}
-	wide := f.Kind
+	var wide batch.Kind
 	switch f.Kind {
 	case batch.Int32:
 		wide = batch.Int64

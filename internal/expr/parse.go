@@ -228,7 +228,7 @@ func (c *converter) convert(n ast.Node, depth int) (*Expr, error) {
 		return c.binary(e, n, depth)
 	case *ast.ConditionalNode:
 		e.form, e.name = formOperator, "if"
-		if _, err := c.children(e, depth, n.Cond, n.Exp1, n.Exp2); err != nil {
+		if err := c.children(e, depth, n.Cond, n.Exp1, n.Exp2); err != nil {
 			return nil, err
 		}
 		e.offset, e.width = e.args[0].offset, e.args[0].width // the parser gives the place behind the whole
@@ -251,19 +251,19 @@ func (c *converter) place(l file.Location) (offset, width int) {
 	return e.Offset, e.Width
 }
 
-func (c *converter) children(e *Expr, depth int, nodes ...ast.Node) (*Expr, error) {
+func (c *converter) children(e *Expr, depth int, nodes ...ast.Node) error {
 	for _, n := range nodes {
 		a, err := c.convert(n, depth+1)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		e.args = append(e.args, a)
 	}
-	return e, nil
+	return nil
 }
 
 func (c *converter) unary(e *Expr, n *ast.UnaryNode, depth int) (*Expr, error) {
-	if _, err := c.children(e, depth, n.Node); err != nil {
+	if err := c.children(e, depth, n.Node); err != nil {
 		return nil, err
 	}
 	a := e.args[0]
@@ -307,7 +307,7 @@ func (c *converter) binary(e *Expr, n *ast.BinaryNode, depth int) (*Expr, error)
 	}
 	e.form, e.name = formOperator, name
 	if name != "in" {
-		if _, err := c.children(e, depth, n.Left, n.Right); err != nil {
+		if err := c.children(e, depth, n.Left, n.Right); err != nil {
 			return nil, err
 		}
 		return c.lift(e), nil
@@ -318,10 +318,10 @@ func (c *converter) binary(e *Expr, n *ast.BinaryNode, depth int) (*Expr, error)
 	}
 	right := &Expr{form: formList}
 	right.offset, right.width = c.place(list.Location())
-	if _, err := c.children(right, depth+1, list.Nodes...); err != nil {
+	if err := c.children(right, depth+1, list.Nodes...); err != nil {
 		return nil, err
 	}
-	if _, err := c.children(e, depth, n.Left); err != nil {
+	if err := c.children(e, depth, n.Left); err != nil {
 		return nil, err
 	}
 	e.args = append(e.args, right)
@@ -356,7 +356,7 @@ func (c *converter) lift(e *Expr) *Expr {
 
 func (c *converter) call(e *Expr, name string, args []ast.Node, depth int) (*Expr, error) {
 	e.form, e.name = formCall, name
-	if _, err := c.children(e, depth, args...); err != nil {
+	if err := c.children(e, depth, args...); err != nil {
 		return nil, err
 	}
 	if name == "col" {

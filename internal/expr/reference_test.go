@@ -315,7 +315,7 @@ func floatFunction(name string, args []any) any {
 		y = widen(args[1], batch.Float64).(float64)
 	}
 	none := false
-	v := math.NaN()
+	var v float64
 	switch name {
 	case "+":
 		v = x + y

@@ -144,7 +144,7 @@ func (s *Server) Patterns() []string {
 // Start listens and serves in a goroutine of its own; it returns the address
 // with the real port. The engine is not ready until SetReady says so.
 func (s *Server) Start() (string, error) {
-	l, err := net.Listen("tcp", s.addr)
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", s.addr)
 	if err != nil {
 		return "", listenError(s.addr, err)
 	}

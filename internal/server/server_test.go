@@ -144,7 +144,7 @@ func TestRefusalsAreJSON(t *testing.T) {
 
 func TestAWebPageOfAnotherOriginCannotPost(t *testing.T) {
 	s, base := start(t)
-	s.Handle("POST /ingest", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(202) }))
+	s.Handle("POST /ingest", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) }))
 	for _, c := range []struct {
 		site string
 		want int

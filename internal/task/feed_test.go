@@ -34,7 +34,7 @@ func lease(t *testing.T, f *Feed) string {
 	largest := batch.MinTime
 	what := [...]string{b.Place, fmt.Sprintf("end %d", l.Split), "tick"}[l.Kind]
 	if l.Kind == LeaseBlock {
-		largest = batch.Time(b.Line)
+		largest = b.Line
 	}
 	if l.Dry {
 		what = "dry"

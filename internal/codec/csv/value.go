@@ -59,7 +59,7 @@ func (d *decoder) storeInt(column int, kind batch.Kind, col *batch.Column, s []b
 		if !isNumber {
 			return d.refuse("type", column, s, "is no number")
 		}
-		w := isWhole
+		var w wholeness
 		switch v, w = n.scaled(0); w {
 		case isBroken:
 			return d.refuse("type", column, s, "is not a whole number, as "+kind.String()+" needs")
@@ -117,7 +117,7 @@ func (d *decoder) storeTime(column int, c *codec.Column, col *batch.Column, s []
 		if !ok {
 			return d.refuse("type", column, s, "is not a number of "+units[c.Wire]+" since 1970")
 		}
-		w := isWhole
+		var w wholeness
 		if v, w = n.scaled(scales[c.Wire]); w == isHuge {
 			v = math.MaxInt64
 		}

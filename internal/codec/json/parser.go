@@ -106,7 +106,7 @@ func (p *parser) members(line []byte, i, row int) int {
 		return i + 1
 	}
 	for {
-		col := -1
+		var col int
 		if i, col = p.name(line, i); i < 0 {
 			return i
 		}
@@ -192,7 +192,7 @@ func (p *parser) skip(line []byte, i, depth int) int {
 
 // literal reads true, false or null.
 func (p *parser) literal(line []byte, i int) int {
-	word := ""
+	var word string
 	switch line[i] {
 	case 't':
 		word = "true"

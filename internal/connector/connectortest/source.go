@@ -125,7 +125,7 @@ func ReadAll(t testing.TB, s connector.Source, split connector.Split, at connect
 		err := r.Poll(t.Context(), b)
 		switch {
 		case errors.Is(err, io.EOF):
-			checkEnd(t, s, split, r)
+			checkEnd(t, split, r)
 			return out
 		case errors.Is(err, connector.ErrNoData):
 			if err := s.Wait(t.Context()); err != nil {
@@ -160,7 +160,7 @@ func take(t testing.TB, b *connector.Block, behind connector.Position) Read {
 	return got
 }
 
-func checkEnd(t testing.TB, s connector.Source, split connector.Split, r connector.SplitReader) {
+func checkEnd(t testing.TB, split connector.Split, r connector.SplitReader) {
 	t.Helper()
 	if !split.Bounded {
 		t.Errorf("split %s ended and is not bounded", split.ID)

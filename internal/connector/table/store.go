@@ -259,7 +259,7 @@ func (l storeLog) Fatalf(format string, args ...any) {
 	l.log.Error("the table store cannot write its log: the process ends so that nothing unwritten is taken for written",
 		"dir", l.dir, "error", fmt.Sprintf(format, args...), "exit_code", ExitStore,
 		"hint", "check the disk (space, errors in the kernel log), then start again")
-	os.Exit(ExitStore)
+	os.Exit(ExitStore) //nolint:forbidigo // Pebble demands that Fatalf does not return
 }
 
 func lockError(dir string, err error) error {

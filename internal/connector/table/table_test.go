@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -228,6 +227,3 @@ func TestRowsSurviveARestart(t *testing.T) {
 		}
 	}
 }
-
-// discard is for tests that read a body to its end.
-func discard(r io.Reader) { _, _ = io.Copy(io.Discard, r) }
