@@ -4,6 +4,7 @@
 // A page is one session in a folder of its own. Marks stand behind the language
 // of a block:
 //
+//	python file=NAME  written to NAME before anything else, in any language
 //	yaml check=NAME   written to NAME, must pass gorge check
 //	sh run            given to sh, which must end with 0
 //	text output       each line must be in what the last sh block printed

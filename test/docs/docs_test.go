@@ -16,12 +16,12 @@ func TestMain(m *testing.M) { os.Exit(engine.Main(m)) }
 
 // block is one marked block of a page.
 type block struct {
-	kind, name string // "check" with the file name, "run" or "output"
+	kind, name string // "check" or "file" with the file name, "run" or "output"
 	text       string
 	line       int
 }
 
-var fence = regexp.MustCompile("^```(\\w+) (check=\\S+|run|output)\\s*$")
+var fence = regexp.MustCompile("^```(\\w+) ((?:check|file)=\\S+|run|output)\\s*$")
 
 // blocks returns the marked blocks of a page.
 func blocks(page string) []block {
@@ -89,20 +89,25 @@ func pages(t *testing.T, root string) []string {
 // for the next ones build on it.
 func play(t *testing.T, session []block) {
 	dir := t.TempDir()
+	python := "GORGE_PYTHON=" + engine.Python(t)
 	printed := ""
 	for _, b := range session {
-		switch b.kind {
-		case "check":
+		if b.name != "" { // a page may explain a pipeline before it shows the files that it needs
 			if err := os.WriteFile(filepath.Join(dir, b.name), []byte(b.text), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			if r := engine.Run(t, engine.Command{Args: []string{"check", b.name}, Dir: dir}); r.Code != 0 {
+		}
+	}
+	for _, b := range session {
+		switch b.kind {
+		case "check":
+			if r := engine.Run(t, engine.Command{Args: []string{"check", b.name}, Dir: dir, Env: []string{python}}); r.Code != 0 {
 				t.Fatalf("line %d: gorge check %s ended with %d\n%s%s", b.line, b.name, r.Code, r.Stdout, r.Stderr)
 			}
 		case "run":
 			cmd := exec.Command("sh", "-eu", "-c", b.text)
 			cmd.Dir = dir
-			cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(engine.Binary(t))+string(os.PathListSeparator)+os.Getenv("PATH"))
+			cmd.Env = append(os.Environ(), python, "PATH="+filepath.Dir(engine.Binary(t))+string(os.PathListSeparator)+os.Getenv("PATH"))
 			out, err := cmd.CombinedOutput()
 			if err != nil {
 				t.Fatalf("line %d: %v\n%s", b.line, err, out)
