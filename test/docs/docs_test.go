@@ -92,15 +92,14 @@ func play(t *testing.T, session []block) {
 	python := "GORGE_PYTHON=" + engine.Python(t)
 	printed := ""
 	for _, b := range session {
-		if b.name != "" { // a page may explain a pipeline before it shows the files that it needs
-			if err := os.WriteFile(filepath.Join(dir, b.name), []byte(b.text), 0o644); err != nil {
-				t.Fatal(err)
-			}
+		if b.kind == "file" { // a page may explain a pipeline before it shows the files that it needs
+			save(t, dir, b)
 		}
 	}
 	for _, b := range session {
 		switch b.kind {
 		case "check":
+			save(t, dir, b)
 			if r := engine.Run(t, engine.Command{Args: []string{"check", b.name}, Dir: dir, Env: []string{python}}); r.Code != 0 {
 				t.Fatalf("line %d: gorge check %s ended with %d\n%s%s", b.line, b.name, r.Code, r.Stdout, r.Stderr)
 			}
@@ -120,6 +119,14 @@ func play(t *testing.T, session []block) {
 				}
 			}
 		}
+	}
+}
+
+// save writes a named block into the folder of the session.
+func save(t *testing.T, dir string, b block) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, b.name), []byte(b.text), 0o644); err != nil {
+		t.Fatal(err)
 	}
 }
 
