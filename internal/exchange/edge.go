@@ -14,6 +14,9 @@ type Target struct {
 	Inboxes []*Inbox
 	Input   int
 	Sender  int
+	// Parts: the sender is one of several that the receivers gather from, and
+	// tells where it is in the block (see the package doc, O4).
+	Parts bool
 }
 
 // Edge is the sending end of one task towards one stage. One goroutine owns it.
@@ -25,13 +28,14 @@ type Edge struct {
 	parts   []*batch.Batch // rows under way, by receiver
 	sel     [][]uint32
 	seq     uint64
+	part    batch.Time // Before of the part of the block that is being sent
 	blocked time.Duration
 }
 
 // NewEdge makes an edge. With several inboxes keys names the key columns and
 // pool makes batches of the schema of the edge; else both may be nil.
 func NewEdge(to Target, keys *state.KeyEncoder, pool *batch.Pool) *Edge {
-	e := &Edge{to: to, keys: keys, pool: pool}
+	e := &Edge{to: to, keys: keys, pool: pool, part: batch.MinTime}
 	if len(to.Inboxes) > 1 {
 		e.parts = make([]*batch.Batch, len(to.Inboxes))
 		e.sel = make([][]uint32, len(to.Inboxes))
@@ -42,11 +46,33 @@ func NewEdge(to Target, keys *state.KeyEncoder, pool *batch.Pool) *Edge {
 // Begin tells the Seq of the messages that follow.
 func (e *Edge) Begin(seq uint64) { e.seq = seq }
 
+// begin begins a part of the block: what is under way goes out before it.
+func (e *Edge) begin(part batch.Time) error {
+	e.part = part
+	for i := range e.to.Inboxes {
+		if e.parts != nil {
+			if err := e.flush(i); err != nil {
+				return err
+			}
+		}
+		if err := e.push(i, Message{Kind: Part, Seq: e.seq, Part: part}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Send sends the rows of b, whose ownership moves, to the owners of their keys.
 func (e *Edge) Send(b *batch.Batch) error {
 	if b.Len() == 0 {
 		b.Release()
 		return nil
+	}
+	if e.to.Parts && b.Before > e.part {
+		if err := e.begin(b.Before); err != nil {
+			b.Release()
+			return err
+		}
 	}
 	if e.parts == nil {
 		return e.push(0, Message{Kind: Data, Seq: e.seq, Batch: b})
@@ -122,6 +148,7 @@ func (e *Edge) flush(to int) error {
 
 // Mark ends the block: it sends the rows under way and a mark to every receiver.
 func (e *Edge) Mark(watermark batch.Time, dry bool) error {
+	e.part = batch.MinTime
 	for i := range e.to.Inboxes {
 		if e.parts != nil {
 			if err := e.flush(i); err != nil {

@@ -55,10 +55,16 @@ type Inbox struct {
 type input struct {
 	gather  Gather
 	senders []fifo
-	next    uint64 // Seq that is being delivered
-	current int    // sender that is being delivered, for All
+	next    uint64 // Seq that is being delivered, for One
+	parts   []part // where each sender is in the block, for All
 	mark    Message
 	ended   bool
+}
+
+// part is where a sender is in the block.
+type part struct {
+	at     batch.Time
+	marked bool
 }
 
 // NewInbox makes an inbox for the inputs.
@@ -66,7 +72,8 @@ func NewInbox(inputs []Input, limits Limits) *Inbox {
 	b := &Inbox{limits: limits}
 	b.arrived, b.left = sync.NewCond(&b.mu), sync.NewCond(&b.mu)
 	for _, in := range inputs {
-		q := &input{gather: in.Gather, mark: Message{Watermark: batch.MaxTime}}
+		q := &input{gather: in.Gather, parts: make([]part, in.Senders)}
+		q.begin()
 		for range in.Senders {
 			q.senders = append(q.senders, fifo{ring: make([]Message, limits.Messages)})
 		}
@@ -175,23 +182,48 @@ func (b *Inbox) takeFrom(q *input) (Message, bool) {
 		return Message{}, false
 	}
 	for {
-		f := &q.senders[q.current]
+		s := q.lowest()
+		if s < 0 {
+			out := q.mark
+			q.begin()
+			q.ended = out.Watermark == batch.MaxTime
+			return out, true
+		}
+		f := &q.senders[s]
 		if f.n == 0 {
 			return Message{}, false
 		}
-		m := b.remove(f)
-		if m.Kind == Data {
+		switch m := b.remove(f); m.Kind {
+		case Data:
 			return m, true
+		case Part:
+			q.parts[s].at = m.Part
+		case Mark:
+			q.parts[s].marked = true
+			q.mark.Seq = m.Seq
+			q.mark.Watermark = min(q.mark.Watermark, m.Watermark)
+			q.mark.Dry = q.mark.Dry || m.Dry
 		}
-		q.mark.Watermark = min(q.mark.Watermark, m.Watermark)
-		q.mark.Dry = q.mark.Dry || m.Dry
-		if q.current++; q.current < len(q.senders) {
-			continue
+	}
+}
+
+// lowest returns the sender whose part of the block is next: the lowest, of equal
+// ones that of the first sender; -1 when all have marked.
+func (q *input) lowest() int {
+	s := -1
+	for i, p := range q.parts {
+		if !p.marked && (s < 0 || p.at < q.parts[s].at) {
+			s = i
 		}
-		out := Message{Kind: Mark, Seq: m.Seq, Watermark: q.mark.Watermark, Dry: q.mark.Dry}
-		q.current, q.mark = 0, Message{Watermark: batch.MaxTime}
-		q.ended = out.Watermark == batch.MaxTime
-		return out, true
+	}
+	return s
+}
+
+// begin begins the next block of an input that gathers from all senders.
+func (q *input) begin() {
+	q.mark = Message{Kind: Mark, Watermark: batch.MaxTime}
+	for s := range q.parts {
+		q.parts[s] = part{at: batch.MinTime}
 	}
 }
 

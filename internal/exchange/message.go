@@ -15,15 +15,20 @@
 //	    one sender; from any other stage (gather All) it comes from every sender.
 //	O3  A receiver delivers all messages of Seq n before any of n+1; those of
 //	    several senders in the order of the senders; then one Mark.
+//	O4  A sender that is one of several tells all receivers when it comes to rows
+//	    with a higher batch.Batch.Before within a block (the results of the next
+//	    window). O3 then holds part by part.
 //
 // So what a task sees depends on the input alone and not on scheduling, a
-// barrier is a place in the sequence, and nothing can overtake it.
+// barrier is a place in the sequence, and nothing can overtake it. As senders
+// have ascending ranges of key hashes, it does not depend on their number either.
 //
 // # No deadlock
 //
 // Queues are bounded per sender and receiver. A receiver always takes the lowest
-// Seq first, and a sender works on one Seq at a time: the task that has the
-// lowest unfinished Seq never waits for a queue that is full of higher ones.
+// Seq first, of one Seq the lowest part, of one part that of the first sender; and
+// a sender works on one at a time: the task that has the lowest unfinished one
+// never waits for a queue that is full of higher ones.
 package exchange
 
 import "github.com/gorge-stream/gorge/internal/batch"
@@ -34,6 +39,7 @@ type Kind uint8
 // The kinds.
 const (
 	Data Kind = iota // a batch
+	Part             // the sender begins the next part of a block
 	Mark             // the end of a block, with the watermark behind it
 )
 
@@ -42,6 +48,8 @@ type Message struct {
 	Kind  Kind
 	Seq   uint64
 	Batch *batch.Batch // of Data; its ownership travels with the message
+	// Part of a Part: the Before of the batches that follow.
+	Part batch.Time
 	// Watermark of a Mark: no row before it follows, except late ones. MaxTime is the end of the input.
 	Watermark batch.Time
 	// Dry of a Mark: the input has run dry for now, so what is kept back should come out.

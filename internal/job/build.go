@@ -273,7 +273,10 @@ func (c *chainBuilder) consumersOf(nodes []*plan.Node) []task.Consumer {
 }
 
 func (c *chainBuilder) edge(stage, input int, from plan.Ref) *exchange.Edge {
-	target := exchange.Target{Inboxes: c.boxes[stage], Input: input, Sender: c.task}
+	target := exchange.Target{
+		Inboxes: c.boxes[stage], Input: input, Sender: c.task,
+		Parts: c.tasks > 1 && c.plan.Stages[c.stage].Partitioning != plan.BySplit,
+	}
 	var keys *state.KeyEncoder
 	pool := c.portPool(from)
 	if len(target.Inboxes) > 1 {

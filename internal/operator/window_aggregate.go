@@ -2,6 +2,7 @@ package operator
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/gorge-stream/gorge/internal/batch"
 	"github.com/gorge-stream/gorge/internal/record"
@@ -105,6 +106,7 @@ func (w *WindowAggregate) split(b *batch.Batch, times []batch.Time, hi batch.Tim
 		from = pane.End
 	}
 	if len(w.late) > 0 {
+		slices.Sort(w.late) // the order of the input, however the batch was cut
 		return w.emitLate(b, w.late, out)
 	}
 	return nil
@@ -209,6 +211,9 @@ func (w *WindowAggregate) fire(id int64, win window.Window, out Output) error {
 			return nil
 		}
 		o := w.Out.Get()
+		// The results are not late for any window that holds them, and tasks behind
+		// an exchange take those of all senders window by window.
+		o.Before = win.End - 1
 		w.fill(o, p, w.refs[:n], win)
 		if err := out.Emit(Main, o); err != nil {
 			return err

@@ -12,8 +12,8 @@
 //
 //	S1  A pane holds at most one record per key.
 //	S2  A task meets only keys of its own key groups.
-//	S3  A Ref and a record.Block are valid until the next Locate, Retain or Drop
-//	    of the same pane.
+//	S3  A Ref and a record.Block are valid until the next Locate, Retain, Drop or
+//	    Scan from the start of the same pane.
 //	S4  State is owned by the goroutine of its task; nothing here is safe for others.
 package state
 
@@ -51,8 +51,9 @@ type Pane interface {
 	Locate(k *Keys, refs []record.Ref) error
 	// Block returns the records.
 	Block() record.Block
-	// Scan walks the records in an order that depends on the keys alone up to
-	// equal hashes: it fills refs from the cursor on (0 at first) and returns how
+	// Scan walks the records in the order of the hashes of their keys, so that the
+	// tasks of a stage, each with its range of hashes, make one order whatever
+	// their number: it fills refs from the cursor on (0 at first) and returns how
 	// many and the next cursor; 0 refs is the end.
 	Scan(cursor uint64, refs []record.Ref) (n int, next uint64)
 	// Keys appends the encoded keys of the records to k, whose arena may come to

@@ -48,6 +48,7 @@ type Backend struct {
 	panes  []*pane
 	spare  *pane // of a dropped pane, for the next one
 	hint   int   // slots of the last dropped pane
+	order  ordering
 }
 
 var _ state.Backend = (*Backend)(nil)
@@ -132,6 +133,9 @@ type pane struct {
 	n      int
 	keys   []byte // bytes of long keys
 	values []byte // arena of the accumulators
+	// wrapped is the number of records at the start of the table that are last in
+	// the order of the hashes, as of the start of the last Scan.
+	wrapped int
 }
 
 func (p *pane) allocate(slots int) error {
@@ -337,14 +341,23 @@ func (p *pane) rebuild(slots int, keep func(record.Ref) bool) error {
 	return nil
 }
 
-// Scan walks the taken slots in their order.
+// Scan walks the taken slots in the order of the hashes. At the start it puts
+// them in this order.
 func (p *pane) Scan(cursor uint64, refs []record.Ref) (int, uint64) {
+	if cursor == 0 {
+		p.sort()
+	}
 	n := 0
+	at := int(cursor) + p.wrapped
 	for ; cursor < uint64(p.slots) && n < len(refs); cursor++ {
-		if p.slot(uint32(cursor))[0] != 0 {
-			refs[n] = uint32(cursor)*uint32(p.stride) + keyWords
+		if at >= p.slots {
+			at -= p.slots
+		}
+		if p.slot(uint32(at))[0] != 0 {
+			refs[n] = uint32(at)*uint32(p.stride) + keyWords
 			n++
 		}
+		at++
 	}
 	return n, cursor
 }
@@ -366,12 +379,9 @@ func (p *pane) Keys(refs []record.Ref, k *state.Keys) {
 // Retain rebuilds the table without the records for which keep is false.
 func (p *pane) Retain(keep func(r record.Ref) bool) error {
 	kept := 0
-	var refs [256]record.Ref
-	for n, c := p.Scan(0, refs[:]); n > 0; n, c = p.Scan(c, refs[:]) {
-		for _, r := range refs[:n] {
-			if keep(r) {
-				kept++
-			}
+	for i := range uint32(p.slots) {
+		if p.slot(i)[0] != 0 && keep(i*uint32(p.stride)+keyWords) {
+			kept++
 		}
 	}
 	if kept == p.n {

@@ -25,6 +25,7 @@ func Run(t *testing.T, open Open) {
 	t.Run("panes are independent and sorted", func(t *testing.T) { panes(t, open) })
 	t.Run("retain keeps exactly the wanted records", func(t *testing.T) { retains(t, open) })
 	t.Run("a dropped pane leaves nothing behind", func(t *testing.T) { reuses(t, open) })
+	t.Run("a scan goes in the order of the hashes", func(t *testing.T) { ordered(t, open) })
 	t.Run("a range of key groups is enough room", func(t *testing.T) { ranges(t, open) })
 }
 
@@ -267,6 +268,61 @@ func ranges(t *testing.T, open Open) {
 	}
 	if total != 10_000 {
 		t.Errorf("%d of 10000 keys have an owner", total)
+	}
+}
+
+// ordered adds keys in random orders, so few that runs of slots go around the end
+// of a small table as well: a scan must not tell in which order they came, and
+// they must be found behind it.
+func ordered(t *testing.T, open Open) {
+	r := rand.New(rand.NewPCG(5, 6))
+	enc := state.NewKeyEncoder(keySchema, []int{0})
+	pool := batch.NewPool(keySchema, 16)
+	for _, groups := range []keygroup.Range{keygroup.All, keygroup.Owned(2, 3)} {
+		for range 300 {
+			s := open(state.Layout{Init: []uint64{0, 3, 5}}, groups)
+			p, err := s.Pane(0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var keys []int
+			b := pool.Get()
+			for n := r.IntN(120); len(keys) < n; {
+				k := r.IntN(1 << 20)
+				fill(b, []int{k})
+				if groups.Contains(keygroup.Of(enc.Encode(b).Hashes[0])) {
+					keys = append(keys, k)
+				}
+			}
+			b.Release()
+			add(t, p, pool, enc, keys)
+			want := scan(t, p, enc)
+			checkOrder(t, p)
+			add(t, p, pool, enc, keys)
+			checkOrder(t, p)
+			for k := range want {
+				want[k] *= 2
+			}
+			same(t, scan(t, p, enc), want)
+			s.Close()
+		}
+	}
+}
+
+func checkOrder(t *testing.T, p state.Pane) {
+	t.Helper()
+	last := uint64(0)
+	refs := make([]record.Ref, 7)
+	for n, c := p.Scan(0, refs); n > 0; n, c = p.Scan(c, refs) {
+		var k state.Keys
+		p.Keys(refs[:n], &k)
+		for i := range k.Views {
+			h := state.HashKey(&k.Views[i], k.Arena)
+			if h < last {
+				t.Fatalf("hash %x comes behind %x", h, last)
+			}
+			last = h
+		}
 	}
 }
 
