@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"strings"
@@ -140,6 +142,17 @@ func TestReadRows(t *testing.T) {
 	}
 	if _, err := readRows(strings.NewReader(""), due); err == nil {
 		t.Error("no error for missing rows")
+	}
+}
+
+func TestScrape(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, "# HELP a b\na{kind=\"window\",node=\"x\"} 2\na{kind=\"window\",node=\"y\"} 3\nb{node=\"x\"} 1e6\nc 7\n")
+	}))
+	defer srv.Close()
+	m, err := scrape(t.Context(), srv.URL)
+	if err != nil || m[`a{kind="window"`] != 5 || m["b{"] != 1e6 || m["c"] != 7 {
+		t.Errorf("%v, %v", m, err)
 	}
 }
 
