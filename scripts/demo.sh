@@ -66,7 +66,7 @@ while kill -0 "$engine" 2>/dev/null; do
 		"$gorge" query by_device --key device_id=dev-0000007 --order desc --limit 4 --format table --addr "http://$http"
 	fi
 	if [ $((second % 5)) -eq 0 ]; then
-		echo "  after $second s: $have alerts, $(count "$dir/late.ndjson.partial") late rows set aside"
+		echo "  after $second s: $have alerts, $(($(count "$dir/late.ndjson.partial") + $(count "$dir/late.ndjson"))) late rows set aside"
 	fi
 done
 status=0

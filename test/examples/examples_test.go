@@ -291,7 +291,7 @@ func TestCitySensors(t *testing.T) {
 	events, spikes := 0.0, []string{}
 	for _, row := range rows(t, string(text)) {
 		events += row["n"].(float64)
-		if score, ok := row["score"].(float64); ok && math.Abs(score) > 4 {
+		if score, ok := row["score"].(float64); ok && math.Abs(score) > 4 && row["n"].(float64) >= 20 {
 			spikes = append(spikes, row["device_id"].(string))
 		}
 	}
