@@ -307,3 +307,27 @@ func TestRowsBehindACopyAreNotNull(t *testing.T) {
 		t.Errorf("%d of 4 rows are null", n)
 	}
 }
+
+// TestCopyZeroesTextsUnderNulls: expressions leave anything there, and readers
+// of a batch (workers, encoders) may look at every view.
+func TestCopyZeroesTextsUnderNulls(t *testing.T) {
+	const n = 70
+	src, dst := NewColumn(String, n), NewColumn(String, n)
+	long := "a text that lies in the arena"
+	for i := range n {
+		src.SetText(i, long)
+		if i%3 == 0 {
+			src.SetNull(i)
+			src.Views()[i] = LongView([]byte(long), 1<<30)
+		}
+	}
+	dst.CopyFrom(src, n)
+	for i := range n {
+		switch null := i%3 == 0; {
+		case dst.IsNull(i) != null:
+			t.Fatalf("row %d: null is %v", i, !null)
+		case null && dst.Views()[i] != (View{}), !null && dst.Text(i) != long:
+			t.Fatalf("row %d: %q", i, dst.Views()[i].Bytes(dst.Arena()))
+		}
+	}
+}

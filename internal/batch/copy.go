@@ -1,6 +1,9 @@
 package batch
 
-import "unsafe"
+import (
+	"math/bits"
+	"unsafe"
+)
 
 // AppendRows appends the rows sel of src, which has the same kinds column by
 // column, and returns how many fitted.
@@ -75,7 +78,8 @@ func (c *Column) gatherLong(at int, src *Column, sel []uint32) {
 	}
 }
 
-// CopyFrom replaces the first n rows of c by those of src, which has the same kind.
+// CopyFrom replaces the first n rows of c by those of src, which has the same
+// kind. What stands under a null of src may be anything; texts become empty there.
 func (c *Column) CopyFrom(src *Column, n int) {
 	if c.kind == Bool {
 		copy(c.Bits(), src.Bits()[:(n+63)/64])
@@ -87,6 +91,21 @@ func (c *Column) CopyFrom(src *Column, n int) {
 	c.nulls = src.nulls
 	if src.nulls {
 		copy(c.valid, src.valid[:(n+63)/64])
+		if c.kind.Views() {
+			c.zeroNulls(n)
+		}
+	}
+}
+
+// zeroNulls makes the texts of the null rows among the first n empty.
+func (c *Column) zeroNulls(n int) {
+	views := c.Views()
+	for w := range (n + 63) / 64 {
+		for null := ^c.valid[w]; null != 0; null &= null - 1 {
+			if i := w*64 + bits.TrailingZeros64(null); i < n {
+				views[i] = View{}
+			}
+		}
 	}
 }
 
