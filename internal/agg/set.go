@@ -62,6 +62,7 @@ type Set struct {
 	words   int
 	recipes []recipe
 	places  [][]int // offsets of the parts of each recipe
+	texts   []int   // offsets of the parts that keep texts
 }
 
 // NewSet lays the parts of the calls out in one record, equal parts once.
@@ -87,6 +88,9 @@ func (s *Set) place(p planned) int {
 	}
 	s.parts = append(s.parts, p)
 	s.offs = append(s.offs, s.words)
+	if k, ok := p.part.(textKeeper); ok && k.keepsText() {
+		s.texts = append(s.texts, s.words)
+	}
 	s.words += p.part.Words()
 	return s.offs[len(s.offs)-1]
 }
