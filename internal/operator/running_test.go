@@ -51,4 +51,3 @@ func TestExpiredKeysLeaveNoTextsBehind(t *testing.T) {
 		t.Errorf("%d bytes for some ten keys", n)
 	}
 }
-
