@@ -109,7 +109,7 @@ func send(boxes []*Inbox, s int, rows []sent, blocks int) error {
 				return err
 			}
 		}
-		mark := batch.Time(seq)
+		mark := seq
 		if seq == int64(blocks)-1 {
 			mark = batch.MaxTime
 		}
