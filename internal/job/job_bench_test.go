@@ -111,7 +111,7 @@ func preloaded(keys, batches int) []*batch.Batch {
 	return out
 }
 
-func benchPlan(b *testing.B, src connector.Source, sink connector.SinkWriter, cores int) *job.Job {
+func benchPlan(b testing.TB, src connector.Source, sink connector.SinkWriter, cores int) *job.Job {
 	b.Helper()
 	columns := func(*spec.Values) []spec.Column {
 		return []spec.Column{{Name: "k", Kind: batch.String}, {Name: "ts", Kind: batch.Timestamp}, {Name: "v", Kind: batch.Float64}}

@@ -41,6 +41,7 @@ type WindowAggregate struct {
 	sel  []uint32
 	late []uint32
 	keys state.Keys
+	part state.Keys // of a stretch
 	// keyCols is scratch of fillKeys.
 	keyCols []*batch.Column
 }
@@ -140,8 +141,8 @@ func (w *WindowAggregate) add(pane window.Window, b *batch.Batch) error {
 	for from := 0; from < n; from += stretch {
 		to := min(from+stretch, n)
 		refs := w.refs[from:to]
-		k := state.Keys{Views: keys.Views[from:to], Hashes: keys.Hashes[from:to], Arena: keys.Arena, Long: keys.Long}
-		if err := p.Locate(&k, refs); err != nil {
+		w.part = state.Keys{Views: keys.Views[from:to], Hashes: keys.Hashes[from:to], Arena: keys.Arena, Long: keys.Long}
+		if err := p.Locate(&w.part, refs); err != nil {
 			return err
 		}
 		if w.Partial < 0 {

@@ -131,7 +131,11 @@ func (l *layout) group(n *Node, keys []string) {
 		}
 		return
 	}
-	l.combine(n)
+	// Behind an exchange the tasks hold rows by key: what each combined on its own
+	// would depend on their number. In a source stage a block is combined whole.
+	if here.Partitioning == BySplit {
+		l.combine(n)
+	}
 	if len(keys) == 0 {
 		l.begin(n, Single, nil)
 	} else {

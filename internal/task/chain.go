@@ -58,7 +58,7 @@ type output struct {
 }
 
 // Emit hands b to every consumer of the port.
-func (o output) Emit(port operator.Port, b *batch.Batch) error {
+func (o *output) Emit(port operator.Port, b *batch.Batch) error {
 	n := &o.chain.nodes[o.node]
 	switch port {
 	case operator.Main:
@@ -99,7 +99,7 @@ func (c *Chain) give(t Consumer, b *batch.Batch) error {
 	if n.Sink != nil {
 		return n.Sink.Write(c.ctx, b)
 	}
-	return n.Op.ProcessBatch(b, c.outs[t.Node])
+	return n.Op.ProcessBatch(b, &c.outs[t.Node])
 }
 
 // Push sends a batch into the chain; its ownership moves.
@@ -120,7 +120,7 @@ func (c *Chain) End(watermark batch.Time, dry bool) error {
 		if n.Op == nil {
 			continue
 		}
-		if err := n.Op.OnWatermark(watermark, c.outs[i]); err != nil {
+		if err := n.Op.OnWatermark(watermark, &c.outs[i]); err != nil {
 			return err
 		}
 	}

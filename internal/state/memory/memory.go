@@ -103,12 +103,18 @@ func (s *Backend) Drop(id int64) {
 // Bytes returns the memory that the panes take.
 func (s *Backend) Bytes() int64 {
 	n := int64(0)
-	for _, p := range append(s.panes[:len(s.panes):len(s.panes)], s.spare) {
-		if p != nil {
-			n += int64(p.slots)*int64(p.stride)*8 + int64(cap(p.keys)+cap(p.values))
-		}
+	for _, p := range s.panes {
+		n += p.bytes()
+	}
+	if s.spare != nil {
+		n += s.spare.bytes()
 	}
 	return n
+}
+
+// bytes returns the memory of the table and its arenas.
+func (p *pane) bytes() int64 {
+	return int64(p.slots)*int64(p.stride)*8 + int64(cap(p.keys)+cap(p.values))
 }
 
 // Close frees the panes.
