@@ -72,6 +72,9 @@ func limited(b codectest.BadCase, l codec.Limits) codectest.BadCase {
 var badLines = []codectest.BadCase{
 	bad("no object", `[1]`, "type", "", "expected an object, got array"),
 	bad("no value at all", `hello`, "syntax", "", "byte 1: expected an object, got 'h'"),
+	bad("a word that begins like null", `not json`, "syntax", "", "byte 1: expected an object, got 'n'"),
+	bad("a word that begins with null", `nullable`, "syntax", "", "byte 1: expected an object, got 'n'"),
+	bad("null", `null`, "type", "", "expected an object, got null"),
 	bad("control byte", "\x01", "syntax", "", "got '\\x01'"),
 	bad("byte order mark", "\ufeff{}", "syntax", "", "got '\\ufeff'"),
 	bad("torn", `{"b":true,"i`, "truncated", "", "the record ends where '\"' was expected"),

@@ -1,6 +1,7 @@
 package json
 
 import (
+	"bytes"
 	"fmt"
 	"unicode/utf8"
 
@@ -98,10 +99,29 @@ func show(b []byte) string {
 	return fmt.Sprintf("%q", r)
 }
 
-// kindAt names the JSON type of the value at pos.
+// word reports whether b begins with w and not with a longer word.
+func word(b []byte, w string) bool {
+	if len(b) < len(w) || string(b[:len(w)]) != w {
+		return false
+	}
+	return len(b) == len(w) || bytes.IndexByte([]byte(" \t\r\n,]}"), b[len(w)]) >= 0
+}
+
+// kindAt names the JSON type of the value at pos, or what else stands there.
 func kindAt(line []byte, pos int) string {
 	if pos >= len(line) {
 		return "nothing"
+	}
+	if kind := valueAt(line, pos); kind != "" {
+		return kind
+	}
+	return show(line[pos:])
+}
+
+// valueAt names the JSON type of the value that begins at pos, or returns "".
+func valueAt(line []byte, pos int) string {
+	if pos >= len(line) {
+		return ""
 	}
 	switch c := line[pos]; {
 	case c == '"':
@@ -110,12 +130,12 @@ func kindAt(line []byte, pos int) string {
 		return "object"
 	case c == '[':
 		return "array"
-	case c == 't' || c == 'f':
+	case word(line[pos:], "true") || word(line[pos:], "false"):
 		return "boolean"
-	case c == 'n':
+	case word(line[pos:], "null"):
 		return "null"
 	case c == '-' || c-'0' <= 9:
 		return "number"
 	}
-	return show(line[pos:])
+	return ""
 }

@@ -1,8 +1,6 @@
 package json
 
 import (
-	"bytes"
-
 	"github.com/gorge-stream/gorge/internal/batch"
 	"github.com/gorge-stream/gorge/internal/codec"
 )
@@ -85,8 +83,8 @@ func (p *parser) object(line []byte, row int) bool {
 	i := space(line, 0)
 	if i >= len(line) || line[i] != '{' {
 		p.expected(line, i, "an object")
-		if i < len(line) && bytes.IndexByte([]byte(`"[tfn-0123456789`), line[i]) >= 0 {
-			p.fault = fault{code: "type", col: -1, pos: i, what: "expected an object, got " + kindAt(line, i)}
+		if kind := valueAt(line, i); kind != "" {
+			p.fault = fault{code: "type", col: -1, pos: i, what: "expected an object, got " + kind}
 		}
 		return false
 	}
