@@ -139,22 +139,28 @@ func (e *Error) format(b *strings.Builder) {
 			fmt.Fprintf(b, " %s |\n %s | %s\n %s | %s%s\n", pad, n, p.Source, pad, lead, strings.Repeat("^", max(p.Width, 1)))
 		}
 	}
-	for c := e.Cause; c != nil; c = errors.Unwrap(c) {
-		if _, nested := c.(*Error); nested { //nolint:errorlint // the loop unwraps step by step
-			fmt.Fprintf(b, "  because: %s\n", c.Error())
-			break
-		}
-		if u := errors.Unwrap(c); u != nil {
-			if head, ok := strings.CutSuffix(c.Error(), ": "+u.Error()); ok {
-				fmt.Fprintf(b, "  because: %s\n", head)
-				continue
-			}
-		}
-		fmt.Fprintf(b, "  because: %s\n", strings.ReplaceAll(c.Error(), "\n", "\n    "))
-		break
-	}
+	causes(b, e.Cause)
 	if e.Hint != "" {
 		fmt.Fprintf(b, "  hint: %s\n", e.Hint)
+	}
+}
+
+// causes writes what err says on a line, and what a diagnostic within it says on
+// the next: its code and place are not those of the user's error.
+func causes(b *strings.Builder, err error) {
+	for err != nil {
+		text := err.Error()
+		var next error
+		var inner *Error
+		if errors.As(err, &inner) {
+			next = inner.Cause
+			head := strings.TrimSuffix(strings.TrimSuffix(text, inner.Error()), ": ")
+			if text = inner.Sentence; head != "" {
+				text = head + ": " + text
+			}
+		}
+		fmt.Fprintf(b, "  because: %s\n", strings.ReplaceAll(text, "\n", "\n    "))
+		err = next
 	}
 }
 
