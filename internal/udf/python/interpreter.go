@@ -65,8 +65,9 @@ type probed struct {
 
 // FindInterpreter looks for a Python to run functions with, in an environment as
 // os.Environ returns it: the one that GORGE_PYTHON names and no other when it is
-// set, else that of the active virtual environment, else python3 of PATH. The
-// first that fits is taken; the error names all and what is wrong with each.
+// set, else that of the active virtual environment, else that of the environment
+// .venv in the working directory, else python3 of PATH. The first that fits is
+// taken; the error names all and what is wrong with each.
 func FindInterpreter(ctx context.Context, env []string) (Interpreter, error) {
 	var found Interpreter
 	for _, c := range candidates(env) {
@@ -93,7 +94,7 @@ func noInterpreter(unfit []Unfit) error {
 		why = append(why, fmt.Sprintf("%s (from %s): %s", u.Path, u.Origin, u.Why))
 	}
 	if len(why) == 0 {
-		why = []string{"GORGE_PYTHON and VIRTUAL_ENV are not set and PATH has no python3"}
+		why = []string{"GORGE_PYTHON and VIRTUAL_ENV are not set, there is no .venv here and PATH has no python3"}
 	}
 	return e.WithCause(fmt.Errorf("%s", strings.Join(why, "\n")))
 }
@@ -110,6 +111,11 @@ func candidates(env []string) []Unfit {
 	var out []Unfit
 	if v := lookup(env, "VIRTUAL_ENV"); v != "" {
 		out = append(out, Unfit{Path: filepath.Join(v, "bin", "python"), Origin: "VIRTUAL_ENV"})
+	}
+	if p, err := filepath.Abs(filepath.Join(".venv", "bin", "python")); err == nil {
+		if _, err := os.Stat(p); err == nil {
+			out = append(out, Unfit{Path: p, Origin: ".venv"})
+		}
 	}
 	if p := onPath(env, "python3"); p != "" {
 		out = append(out, Unfit{Path: p, Origin: "PATH"})

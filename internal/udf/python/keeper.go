@@ -103,7 +103,11 @@ func (w *worker) serve(l *link) time.Duration {
 	if closed {
 		return 0
 	}
-	p.log.Warn("worker ended and is started again", "worker", w.id, "pid", l.pid, "end", end, "cause", l.what)
+	why := []any{"worker", w.id, "pid", l.pid, "end", end}
+	if l.what != "" {
+		why = append(why, "cause", l.what)
+	}
+	p.log.Warn("worker ended and is started again", why...)
 	if streak >= p.limits.streak {
 		p.lose(diag.New("udf/workers-die", "function %s: %d workers in a row %s without a single result", p.spec.Name, streak, end).
 			WithHint("call the function on a few rows in a Python shell; the log holds what the workers printed"))

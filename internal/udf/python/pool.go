@@ -148,7 +148,7 @@ func (p *Pool) prepare(ctx context.Context) error {
 			return err
 		}
 		s.Interpreter = found.Path
-		o.Log.Info("Python interpreter found", "interpreter", found.String())
+		o.Log.Info("Python interpreter found", "function", s.Name, "interpreter", found.String())
 	}
 	p.log = o.Log.With("function", s.Name)
 	p.env = environment(o.Env)

@@ -194,6 +194,35 @@ func TestFindInterpreterSaysWhyOthersDoNotFit(t *testing.T) {
 	}
 }
 
+func TestFindInterpreterLooksIntoTheWorkingDirectory(t *testing.T) {
+	needPython(t)
+	t.Chdir(t.TempDir())
+	for path, version := range map[string]string{".venv/bin/python": "[3, 12, 2]", "bin/python3": "[3, 12, 1]"} {
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		text := `echo '{"implementation": "cpython", "version": ` + version + `, "numpy": "2.1.0", "gorge": ""}'`
+		if err := os.WriteFile(path, []byte("#!/bin/sh\n"+text+"\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bin, err := filepath.Abs("bin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		env    []string
+		origin string
+	}{
+		{[]string{"PATH=" + bin}, ".venv"},
+		{[]string{"PATH=" + bin, "GORGE_PYTHON=python3"}, "GORGE_PYTHON"},
+	} {
+		if got, err := FindInterpreter(context.Background(), c.env); err != nil || got.Origin != c.origin || !filepath.IsAbs(got.Path) {
+			t.Errorf("%q: got %v, error %v", c.env, got, err)
+		}
+	}
+}
+
 func TestWorkerWithoutNumPySaysSo(t *testing.T) {
 	needPython(t)
 	dir := t.TempDir()

@@ -151,7 +151,7 @@ func (w *worker) turn(ctx context.Context, p *part) (bool, error) {
 	}
 	l, left := w.link, w.timeLeft()
 	if l != nil && left <= 0 {
-		l.kill(causeTimeout, "")
+		l.kill(causeTimeout, "no result in time")
 	}
 	if l == nil || l.cause != causeNone { // no process, or one that is about to be gone
 		changed := w.changed
