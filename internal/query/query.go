@@ -100,6 +100,9 @@ func page(ctx context.Context, o Options, params url.Values, s sink) (int, strin
 // get asks for a path and turns everything but success into an error.
 func get(ctx context.Context, o Options, path string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, o.Base+path, nil)
+	if err == nil && req.URL.Scheme != "http" && req.URL.Scheme != "https" {
+		err = fmt.Errorf("the scheme is %q", req.URL.Scheme)
+	}
 	if err != nil {
 		return nil, diag.New("query/address", "%q is not the address of an engine", o.Base).WithCause(err).
 			WithHint("write it like http://127.0.0.1:8080")

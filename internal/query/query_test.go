@@ -181,6 +181,7 @@ func TestAMissingOrForeignEngineIsNamed(t *testing.T) {
 		{base, &http.Client{}, "error[query/unreachable]"},
 		{query.LocalBase, client, "error[query/no-engine]"},
 		{"http://[", &http.Client{}, "error[query/address]"},
+		{"ftp://127.0.0.1", &http.Client{}, "error[query/address]"},
 	} {
 		_, err := query.Rows(t.Context(), query.Options{Base: c.base, Client: c.client, Table: "t", Format: "json"}, &bytes.Buffer{})
 		if text := diag.Format(err); !strings.Contains(text, c.code) || !strings.Contains(text, "hint:") {

@@ -63,7 +63,7 @@ func (t *table) parse(values url.Values, accept []string) (*request, *diag.Error
 		case "order":
 			desc = value == "desc"
 			if value != "asc" && value != "desc" {
-				err = diag.New("table/bad-value", "order is asc or desc, not %q", clip(value))
+				err = diag.New("table/bad-value", "order is asc or desc, not %q", clip(value)).WithHint("desc begins with the greatest key")
 			}
 		case "columns":
 			r.columns, err = t.parseColumns(value)
