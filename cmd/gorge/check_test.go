@@ -73,6 +73,25 @@ sinks: {out: {from: scored, "null": {}}}
 	}
 }
 
+func TestCheckLooksAtTheSettingsOfFormats(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for name, c := range map[string]struct{ source, sink, says string }{
+		"a source": {`format: {csv: ";;"}`, "stdout: {}", "csv/bad-delimiter"},
+		"a sink":   {"format: csv", `file: out.csv, format: {csv: {null: "a,b"}}`, "csv/bad-null"},
+		"columns":  {"format: csv", "file: out, format: raw", "raw/one-column"},
+		"nothing":  {"format: csv", "file: out, format: json", ""},
+	} {
+		write(t, "p.yaml", "name: p\nsources:\n  in: {file: in.csv, "+c.source+", schema: {a: int64, b: string}}\nsinks:\n  out: {from: in, "+c.sink+"}\n")
+		code, _, stderr := gorge("check", "p.yaml")
+		if want := map[bool]int{true: exitDone, false: exitRefused}[c.says == ""]; code != want || !strings.Contains(stderr, c.says) {
+			t.Errorf("%s: exit code %d: %s", name, code, stderr)
+		}
+		if c.says != "" && !strings.Contains(stderr, "--> p.yaml:") {
+			t.Errorf("%s: no place: %s", name, stderr)
+		}
+	}
+}
+
 func TestPlanExplainsInThreeForms(t *testing.T) {
 	t.Chdir(t.TempDir())
 	write(t, "ok.yaml", okPipeline)

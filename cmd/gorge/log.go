@@ -12,16 +12,24 @@ import (
 )
 
 // newLog makes the log: for people on a terminal, JSON lines elsewhere.
-func newLog(w io.Writer, level string) (*slog.Logger, error) {
+func newLog(w io.Writer, terminal bool, level string) (*slog.Logger, error) {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil {
 		return nil, diag.New("cli/log-level", "there is no log level %q", level).WithHint("use debug, info, warn or error")
 	}
-	if isTerminal(w) {
+	if terminal {
 		_, plain := os.LookupEnv("NO_COLOR")
 		return slog.New(tint.NewTextHandler(w, &tint.Options{Level: l, TimeFormat: "15:04:05", NoColor: plain})), nil
 	}
-	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: l})), nil
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: l, ReplaceAttr: withUnits})), nil
+}
+
+// withUnits writes a duration as text: a number would not tell its unit.
+func withUnits(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }
 
 // isTerminal reports whether w is a terminal.

@@ -2,16 +2,52 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/gorge-stream/gorge/internal/batch"
 	"github.com/gorge-stream/gorge/internal/job"
+	"github.com/gorge-stream/gorge/internal/plan"
 )
 
 // progressEvery is how often the progress line changes.
 const progressEvery = 250 * time.Millisecond
+
+// screen is standard error. It may hold the progress line, which makes way for
+// whatever else is written.
+type screen struct {
+	mu    sync.Mutex
+	w     io.Writer // guarded by mu
+	shown bool      // guarded by mu: the progress line stands in the last row
+}
+
+// eraseLine goes to the beginning of the row and empties it.
+const eraseLine = "\r\x1b[K"
+
+// Write removes the progress line and writes b.
+func (s *screen) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.shown {
+		s.shown = false
+		if _, err := io.WriteString(s.w, eraseLine); err != nil {
+			return 0, err
+		}
+	}
+	return s.w.Write(b)
+}
+
+// show replaces the progress line. The terminal cuts what is wider than a row
+// instead of beginning another: only one row can be taken back.
+func (s *screen) show(line string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shown = true
+	fmt.Fprint(s.w, eraseLine+"\x1b[?7l"+line+"\x1b[?7h")
+}
 
 // progress shows a line on a terminal while a job runs, and the summary at its end.
 type progress struct {
@@ -25,8 +61,8 @@ type progress struct {
 
 // startProgress starts the progress line; without a terminal there is only the summary.
 func (e *engine) startProgress(j *job.Job) *progress {
-	p := &progress{engine: e, job: j, stop: make(chan struct{})}
-	if e.flags.quiet || !isTerminal(e.stderr) {
+	p := &progress{engine: e, job: j, stop: make(chan struct{}), lastAt: time.Now()}
+	if e.flags.quiet || !e.terminal || e.printsRows() {
 		return p
 	}
 	p.wg.Go(func() {
@@ -35,24 +71,29 @@ func (e *engine) startProgress(j *job.Job) *progress {
 		for {
 			select {
 			case <-p.stop:
-				fmt.Fprint(e.stderr, "\r\x1b[K")
 				return
 			case now := <-t.C:
-				fmt.Fprint(e.stderr, "\r\x1b[K"+p.line(now))
+				e.screen.show(p.line(now))
 			}
 		}
 	})
 	return p
 }
 
+// printsRows reports whether a sink writes to the same terminal: its rows show
+// the progress, and would begin in the middle of the line.
+func (e *engine) printsRows() bool {
+	return isTerminal(e.stdout) && slices.ContainsFunc(e.plan.Nodes, func(n *plan.Node) bool {
+		sink, ok := n.Op.(*plan.Sink)
+		return ok && sink.Connector == "stdout"
+	})
+}
+
 // line returns the progress line: rows, rate, watermark, lag.
 func (p *progress) line(now time.Time) string {
 	s := p.job.Status()
 	t := s.Totals()
-	rate := 0.0
-	if !p.lastAt.IsZero() {
-		rate = float64(t.In-p.lastIn) / now.Sub(p.lastAt).Seconds()
-	}
+	rate := float64(t.In-p.lastIn) / max(now.Sub(p.lastAt), time.Millisecond).Seconds()
 	p.lastIn, p.lastAt = t.In, now
 	parts := []string{count(t.In) + " rows in", count(int64(rate)) + " rows/s", count(t.Out) + " out"}
 	if w := lowest(&s); w != batch.MinTime && w != batch.MaxTime {
@@ -97,10 +138,10 @@ func (p *progress) end(err error) {
 	if s.Elapsed > 0 {
 		rate = float64(t.In) / s.Elapsed.Seconds()
 	}
-	fmt.Fprintf(p.engine.stderr, "%s: %s rows in, %s out, %s late, %s bad, %s dead letters, %s, %s rows/s\n",
+	fmt.Fprintf(p.engine.screen, "%s: %s rows in, %s out, %s late, %s bad, %s dead letters, %s, %s rows/s\n",
 		word, group(t.In), group(t.Out), group(t.Late), group(t.Bad), group(t.Dead), s.Elapsed.Round(time.Millisecond), count(int64(rate)))
 	if t.Dead > 0 && p.engine.plan.DeadLetters == nil {
-		fmt.Fprintf(p.engine.stderr, "dead letters are in %s\n", p.engine.deadLetterFile())
+		fmt.Fprintf(p.engine.screen, "dead letters are in %s\n", p.engine.deadLetterFile())
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 
 	"github.com/gorge-stream/gorge/internal/diag"
 	"github.com/gorge-stream/gorge/internal/job"
+	"github.com/gorge-stream/gorge/internal/keygroup"
 	"github.com/gorge-stream/gorge/internal/plan"
 	"github.com/gorge-stream/gorge/internal/server"
 )
@@ -48,7 +49,11 @@ func runCmd() *cobra.Command {
 		Long: `Run a pipeline file ("-" reads it from standard input).
 
 The first SIGINT or SIGTERM stops the input: what was accepted is processed,
-open windows close, and the exit code is 0. A second one ends at once.`,
+open windows close, and the exit code is 0. A second one ends at once.
+
+Python functions run in the interpreter that GORGE_PYTHON names; without it in
+that of the active virtual environment, of .venv in the working directory, or
+python3 of PATH, whichever has NumPy first. NO_COLOR switches colours off.`,
 		Args: exactly(1, "the pipeline file"),
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args[0]) },
 	}
@@ -92,7 +97,12 @@ func (f *runFlags) run(cmd *cobra.Command, file string) error {
 	if file == "-" && f.http == "" {
 		f.http = noHTTP
 	}
-	log, err := newLog(cmd.ErrOrStderr(), f.logLevel)
+	terminal := isTerminal(cmd.ErrOrStderr())
+	out := &screen{w: cmd.ErrOrStderr()}
+	log, err := newLog(out, terminal, f.logLevel)
+	if err == nil {
+		err = f.check()
+	}
 	if err != nil {
 		return usage(err)
 	}
@@ -108,11 +118,27 @@ func (f *runFlags) run(cmd *cobra.Command, file string) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
-	e := &engine{flags: f, plan: p, dir: filepath.Dir(file), log: log, stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr()}
+	e := &engine{flags: f, plan: p, dir: filepath.Dir(file), log: log, stdout: cmd.OutOrStdout(), screen: out, terminal: terminal}
 	if file == "-" {
 		e.dir = "."
 	}
 	return e.run(ctx, signals, stop)
+}
+
+// maxBatchRows is what a batch may hold at most.
+const maxBatchRows = 1 << 16
+
+// check refuses numbers that no run can have.
+func (f *runFlags) check() error {
+	if f.parallelism < 1 || f.parallelism > keygroup.Count {
+		return diag.New("cli/parallelism", "--parallelism is %d, but must be from 1 to %d", f.parallelism, keygroup.Count).
+			WithHint("leave it out for as many tasks as there are cores")
+	}
+	if f.batchRows < 1 || f.batchRows > maxBatchRows {
+		return diag.New("cli/batch-rows", "--batch-rows is %d, but must be from 1 to %d", f.batchRows, maxBatchRows).
+			WithHint("leave it out for %d", job.DefaultBatchRows)
+	}
+	return nil
 }
 
 // engine is one run of gorge run.
@@ -122,7 +148,9 @@ type engine struct {
 	dir    string // of the pipeline file
 	log    *slog.Logger
 	stdout io.Writer
-	stderr io.Writer
+	screen *screen // standard error
+	// terminal: the screen is one.
+	terminal bool
 }
 
 func (e *engine) dataDir() string {
@@ -132,7 +160,7 @@ func (e *engine) dataDir() string {
 	return filepath.Join("gorge-data", e.plan.Name)
 }
 
-var errForced = errors.New("ended by a second signal")
+var errForced = diag.New("run/forced", "ended by a second signal").WithHint("after one signal alone every row that was taken reaches its sinks")
 
 func (e *engine) run(ctx context.Context, signals <-chan os.Signal, stop context.CancelCauseFunc) error {
 	registry := prometheus.NewRegistry()

@@ -42,7 +42,8 @@ func TestExitCodes(t *testing.T) {
 		{"file missing", []string{"run", "/does/not/exist.yaml"}, exitUsage, "cannot read the pipeline file"},
 		{"wrong level", []string{"run", "--log-level", "loud", good}, exitUsage, "there is no log level"},
 		{"refused", []string{"run", bad}, exitRefused, "sources"},
-		{"wrong parallelism", []string{"run", "--http", "off", "-p", "0", good}, exitFailed, "parallelism must be"},
+		{"wrong parallelism", []string{"run", "--http", "off", "-p", "0", good}, exitUsage, "--parallelism is 0"},
+		{"wrong rows of a batch", []string{"run", "--http", "off", "--batch-rows", "65537", good}, exitUsage, "--batch-rows is 65537"},
 		{"remote address", []string{"run", "--http", "0.0.0.0:0", good}, exitFailed, "hint:"},
 		{"runs", []string{"run", "--http", "off", "--data", t.TempDir(), good}, exitDone, "done: 3 rows in, 3 out"},
 	} {

@@ -47,6 +47,9 @@ type FormatInfo struct {
 	Decl          *spec.Decl
 	Reads, Writes bool
 	Schema        func(set *spec.Values) []spec.Column // nil: declared in the file
+	// CheckRead and CheckWrite say whether the settings fit the columns; nil: they always do.
+	CheckRead  func(set *spec.Values, columns []spec.Column) error
+	CheckWrite func(set *spec.Values, schema *batch.Schema) error
 }
 
 // Port names an output of a node; it has the values of operator.Port.

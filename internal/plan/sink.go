@@ -52,25 +52,32 @@ func (c *compiler) sinkEdge(v *yamlValue, decl *spec.Decl, what string) (op *Sin
 	return op, x.settings, x.set
 }
 
-// fits asks the connector whether its settings fit the columns.
+// fits asks connector and format whether their settings fit the columns.
 func (c *compiler) fits(op *Sink, schema *batch.Schema, settings yamlEntry, what string) bool {
-	check := c.cat.Sinks[op.Connector].Check
-	if check == nil {
-		return true
+	before := len(c.found)
+	if check := c.cat.Sinks[op.Connector].Check; check != nil {
+		if err := check(op.Set, visible(schema)); err != nil {
+			c.misfit(err, settings.place, what)
+		}
 	}
-	err := check(op.Set, visible(schema))
-	if err == nil {
-		return true
+	if check := c.cat.Formats[op.Format].CheckWrite; check != nil {
+		if err := check(op.FormatSet, visible(schema)); err != nil {
+			c.misfit(err, op.FormatSet.Place(), what)
+		}
 	}
+	return len(c.found) == before
+}
+
+// misfit takes what a connector or format has against settings or columns.
+func (c *compiler) misfit(err error, place diag.Place, what string) {
 	var e *diag.Error
 	if !errors.As(err, &e) {
 		e = diag.New(codeSink, "%s does not fit the columns it gets", what).WithCause(err)
 	}
 	if e.Place.File == "" {
-		e.At(settings.place)
+		e.At(place)
 	}
-	c.errs.Add(e)
-	return false
+	c.found.Add(e)
 }
 
 // deadLetters reads the output for dead letters that nobody reads.

@@ -149,6 +149,12 @@ func (c *compiler) source(p *part) *Node {
 	if s.Columns, ok = c.columns(p, x, s, info, f.info, declared); !ok {
 		return nil
 	}
+	if check := f.info.CheckRead; check != nil {
+		if err := check(s.FormatSet, s.Columns); err != nil {
+			c.misfit(err, s.FormatSet.Place(), p.String())
+			return nil
+		}
+	}
 	schema := &batch.Schema{Time: -1}
 	for _, col := range s.Columns {
 		schema.Fields = append(schema.Fields, batch.Field{Name: col.Name, Kind: col.Kind, Nullable: col.Nullable})
@@ -197,6 +203,12 @@ func (c *compiler) columns(p *part, x edge, s *Source, info SourceInfo, format F
 // maxColumns bounds the width of a row.
 const maxColumns = 4096
 
+// typesElsewhere are the words that other systems have for the types.
+var typesElsewhere = map[string]string{
+	"boolean": "bool", "bytes": "binary", "date": "timestamp", "datetime": "timestamp", "double": "float64", "float": "float64",
+	"int": "int64", "integer": "int64", "long": "int64", "str": "string", "text": "string", "varchar": "string",
+}
+
 // schema reads the declared columns; what is wrong with them is left out.
 func (c *compiler) schema(v *yamlValue, pairs []spec.Pair) []spec.Column {
 	if len(pairs) == 0 || len(pairs) > maxColumns {
@@ -217,6 +229,9 @@ func (c *compiler) schema(v *yamlValue, pairs []spec.Pair) []spec.Column {
 			}
 		}
 		if col.Kind == batch.Invalid {
+			if here, ok := typesElsewhere[strings.ToLower(word)]; ok {
+				word = here
+			}
 			c.errorf(codeSchema, pair.ValuePlace, "there is no type %q", clip(pair.Value)).WithHint("%s", choices(word, names))
 			continue
 		}
