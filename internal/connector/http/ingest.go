@@ -73,7 +73,7 @@ func (s *source) ingest(w http.ResponseWriter, r *http.Request) (int, error) {
 func (s *source) check(r *http.Request) (compress.Kind, error) {
 	if ct := r.Header.Get("Content-Type"); !s.accepts(ct) {
 		return 0, diag.New("ingest/content-type", "source %s takes no %q", s.name, clip(ct)).
-			WithHint("send Content-Type: %s", strings.Join(s.types, " or "))
+			WithHint("send Content-Type: %s; curl: -H 'Content-Type: %s'", strings.Join(s.types, " or "), s.types[0])
 	}
 	kind, err := compress.ByEncoding(r.Header.Get("Content-Encoding"))
 	if err != nil {

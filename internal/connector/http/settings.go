@@ -36,7 +36,9 @@ reads: for JSON one object, an array of objects or one object a line. ` + "`Cont
 
 A request is accepted whole or not at all. Answers: 202 ` + "`{\"accepted\": n}`" + ` when the rows are queued (in memory: not durable yet);
 400 with the first bad line and the reason; 408 when the body comes too slowly; 413 when it is too large; 415 for another
-` + "`Content-Type`" + ` or encoding; 429 with ` + "`Retry-After`" + ` when the pipeline cannot keep up; 503 while the engine stops.`,
+` + "`Content-Type`" + ` than that of the format, or another encoding; 429 with ` + "`Retry-After`" + ` when the pipeline cannot keep up; 503 while the engine stops.
+
+curl names a type of its own unless it is told: ` + "`curl -H 'Content-Type: application/x-ndjson' --data-binary @rows.ndjson URL`" + `.`,
 	Fields: []spec.Field{
 		{Name: "max_body", Type: spec.Size, Default: int64(8 << 20), Min: 1, Max: 1 << 30, Doc: "The largest body, as sent and after decompression."},
 		{Name: "queue", Type: spec.Size, Default: int64(64 << 20), Min: 64 << 10, Max: 64 << 30, Doc: "Memory for requests being read and rows waiting for the pipeline."},
