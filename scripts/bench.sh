@@ -13,6 +13,6 @@ fi
 go build -trimpath -o bin/bench-naive ./bench/naive
 go build -trimpath -o bin/bench ./bench
 export GORGE_PYTHON="${GORGE_PYTHON:-$PWD/.venv/bin/python}"
-set -- -python "$PWD/.bench-venv/bin/python" -events "${N:-10000000}" -rounds "${ROUNDS:-3}"
+set -- -python .bench-venv/bin/python -events "${N:-10000000}" -rounds "${ROUNDS:-3}"
 if [ -n "${JOBS:-}" ]; then set -- "$@" -jobs "$JOBS"; fi
 exec bin/bench "$@"
