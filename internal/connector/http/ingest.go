@@ -155,7 +155,8 @@ func (s *source) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		connector.Refuse(w, http.StatusRequestTimeout, diag.New("ingest/slow", "the body did not arrive within %v", s.timeout))
 	case errors.Is(err, errTooLarge), d != nil && d.Code == compress.CodeTooLarge:
 		connector.Refuse(w, http.StatusRequestEntityTooLarge, diag.New("ingest/too-large", "the request is too large for source %s", s.name).
-			WithHint("a body may have %d bytes, also after decompression; send fewer rows at a time", s.maxBody))
+			WithHint("a body may have %d bytes, also after decompression, and its rows have to fit into an empty queue of %d bytes; send fewer rows at a time",
+				s.maxBody, s.queue.maxBytes))
 	case d != nil && (d.Code == compress.CodeEncoding || d.Code == "ingest/content-type"):
 		connector.Refuse(w, http.StatusUnsupportedMediaType, d)
 	case d != nil:
