@@ -92,6 +92,16 @@ func TestCheckLooksAtTheSettingsOfFormats(t *testing.T) {
 	}
 }
 
+func TestAListOfFilesIsAShortForm(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for files, want := range map[string]int{"[a.csv, b.csv]": exitDone, "a.csv": exitDone, "[a.csv, [b.csv]]": exitRefused} {
+		write(t, "p.yaml", "name: p\nsources:\n  in: {file: "+files+", format: csv, schema: {a: int64}}\nsinks:\n  out: {from: in, stdout: {}}\n")
+		if code, _, stderr := gorge("check", "p.yaml"); code != want {
+			t.Errorf("%s: exit code %d: %s", files, code, stderr)
+		}
+	}
+}
+
 func TestPlanExplainsInThreeForms(t *testing.T) {
 	t.Chdir(t.TempDir())
 	write(t, "ok.yaml", okPipeline)

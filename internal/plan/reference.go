@@ -184,7 +184,11 @@ func (p *page) part(title string, d *spec.Decl) {
 		p.linef("```yaml\n%s\n```\n", strings.TrimSpace(d.Example))
 	}
 	if d.Short != "" {
-		p.linef("Written as a single value it is `%s`.\n", d.Short)
+		form := "a single value"
+		if fieldOf(d, d.Short).Type == spec.Strings {
+			form += " or a list"
+		}
+		p.linef("Written as %s it is `%s`.\n", form, d.Short)
 	}
 	p.settings(d.Fields)
 }

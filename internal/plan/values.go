@@ -26,10 +26,11 @@ func (d *decoder) errorf(code diag.Code, p diag.Place, format string, args ...an
 // source readings". It returns what could be read also when something is wrong.
 func (d *decoder) values(v *yamlValue, decl *spec.Decl, what string) *spec.Values {
 	set := map[string]spec.Value{}
+	short := isShort(v, decl)
 	switch {
 	case v.kind == yamlMap:
 		d.fields(v, decl, what, set)
-	case v.kind == yamlScalar && decl.Short != "":
+	case short:
 		f := fieldOf(decl, decl.Short)
 		if x, ok := d.field(v, f, what); ok {
 			set[f.Name] = spec.Value{V: x, Place: v.place, Set: true}
@@ -42,12 +43,20 @@ func (d *decoder) values(v *yamlValue, decl *spec.Decl, what string) *spec.Value
 		return spec.NewValues(decl, v.place, set)
 	}
 	for _, f := range decl.Fields {
-		short := v.kind == yamlScalar && f.Name == decl.Short
-		if f.Required && !short && v.get(f.Name) == nil {
+		if f.Required && !(short && f.Name == decl.Short) && v.get(f.Name) == nil {
 			d.errorf(codeMissing, v.place, "%s has no %q", what, f.Name).WithHint("%s: %s", f.Name, firstSentence(f.Doc))
 		}
 	}
 	return spec.NewValues(decl, v.place, set)
+}
+
+// isShort reports whether v stands for the one field that the part has a short
+// form of: a single value, or a list where the field is one.
+func isShort(v *yamlValue, decl *spec.Decl) bool {
+	if decl.Short == "" {
+		return false
+	}
+	return v.kind == yamlScalar || v.kind == yamlList && fieldOf(decl, decl.Short).Type == spec.Strings
 }
 
 func (d *decoder) fields(v *yamlValue, decl *spec.Decl, what string, set map[string]spec.Value) {

@@ -125,6 +125,10 @@ func (s *source) expand(pattern string) ([]string, error) {
 		out = append(out, path)
 	}
 	if len(out) == 0 {
+		// Glob passes over folders that it cannot read.
+		if _, err := os.ReadDir(filepath.Dir(pattern)); errors.Is(err, fs.ErrPermission) {
+			return nil, s.cannot("open", filepath.Dir(pattern), err)
+		}
 		wd, _ := os.Getwd()
 		return nil, s.refuse("file/no-match", "no file matches %q", pattern).
 			WithHint("relative paths start at the working directory, %s; quote the pattern and see what is there: ls -d %s", wd, pattern)

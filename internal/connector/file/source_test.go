@@ -235,6 +235,9 @@ func TestPathsThatCannotBeReadAreRefusedAtTheStart(t *testing.T) {
 	if err := os.Chmod(filepath.Join(dir, "locked.csv"), 0); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Mkdir(filepath.Join(dir, "closed"), 0); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		path string
 		code diag.Code
@@ -248,6 +251,7 @@ func TestPathsThatCannotBeReadAreRefusedAtTheStart(t *testing.T) {
 		{"**/x", "file/bad-pattern", "one pattern for each depth"},
 		{"locked.csv", "file/no-permission", "ls -l"},
 		{"l*.csv", "file/no-permission", "ls -l"},
+		{"closed/*.csv", "file/no-permission", "cannot open"},
 	} {
 		if c.code == "file/no-permission" && os.Geteuid() == 0 {
 			continue // root reads everything
