@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/pprof"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -151,6 +152,7 @@ type engine struct {
 	screen *screen // standard error
 	// terminal: the screen is one.
 	terminal bool
+	job      atomic.Pointer[job.Job] // nil until it is built
 }
 
 func (e *engine) dataDir() string {
@@ -160,7 +162,11 @@ func (e *engine) dataDir() string {
 	return filepath.Join("gorge-data", e.plan.Name)
 }
 
-var errForced = diag.New("run/forced", "ended by a second signal").WithHint("after one signal alone every row that was taken reaches its sinks")
+// Why a run ended before its job did.
+var (
+	errStarting = diag.New("run/interrupted", "ended by a signal before the job had started")
+	errForced   = diag.New("run/forced", "ended by a second signal").WithHint("after one signal alone every row that was taken reaches its sinks")
+)
 
 func (e *engine) run(ctx context.Context, signals <-chan os.Signal, stop context.CancelCauseFunc) error {
 	registry := prometheus.NewRegistry()
@@ -176,16 +182,20 @@ func (e *engine) run(ctx context.Context, signals <-chan os.Signal, stop context
 	if srv != nil {
 		opts.HTTP = srv
 	}
+	go e.watchSignals(ctx, signals, srv, stop)
 	j, err := job.Build(ctx, e.plan, e.parts(registry), opts)
 	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
 		return &exitError{exitFailed, err}
 	}
+	e.job.Store(j)
 	registry.MustRegister(j)
 	if err := e.serve(srv); err != nil {
 		j.Abandon()
 		return &exitError{exitFailed, err}
 	}
-	go e.watchSignals(ctx, signals, j, srv, stop)
 	progress := e.startProgress(j)
 	err = profiled(e.flags.profile, func() error { return j.Run(ctx) })
 	progress.end(err)
@@ -201,14 +211,21 @@ func (e *engine) run(ctx context.Context, signals <-chan os.Signal, stop context
 }
 
 // watchSignals stops the job on the first signal and aborts it on the second,
-// until the context of the run ends.
-func (e *engine) watchSignals(ctx context.Context, signals <-chan os.Signal, j *job.Job, srv *server.Server, stop context.CancelCauseFunc) {
+// until the context of the run ends. A signal while the job is still being built
+// (Python workers start, files are opened) ends the run at once: there is nothing to drain.
+func (e *engine) watchSignals(ctx context.Context, signals <-chan os.Signal, srv *server.Server, stop context.CancelCauseFunc) {
+	var s os.Signal
 	select {
 	case <-ctx.Done():
 		return
-	case s := <-signals:
-		e.log.Info("stopping: the input ends here, open windows close; signal again to end at once", "signal", s.String())
+	case s = <-signals:
 	}
+	j := e.job.Load()
+	if j == nil {
+		stop(errStarting)
+		return
+	}
+	e.log.Info("stopping: the input ends here, open windows close; signal again to end at once", "signal", s.String())
 	if srv != nil {
 		srv.Drain()
 	}

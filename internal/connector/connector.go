@@ -44,8 +44,10 @@ type Block struct {
 	// Rows is set instead of Data by sources that make rows themselves; its
 	// ownership moves with the block.
 	Rows *batch.Batch
-	// Place tells people where the block begins: "file.ndjson byte 4096".
+	// Place tells people where the block comes from: "file.ndjson".
 	Place string
+	// Offset is where Data begins within the split, in bytes; -1 when Place says where.
+	Offset int64
 	// Line is the number of the first line of Data within the split, 0 if unknown.
 	Line int64
 }

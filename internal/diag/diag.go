@@ -122,6 +122,10 @@ func Format(err error) string {
 		}
 	case errors.As(err, &e):
 		e.format(&b)
+		// What was wrapped around the diagnostic says which part met it.
+		if in, ok := strings.CutSuffix(err.Error(), ": "+e.Error()); ok {
+			fmt.Fprintf(&b, "  in: %s\n", in)
+		}
 	default:
 		fmt.Fprintf(&b, "error: %v\n", err)
 	}

@@ -20,7 +20,7 @@ func TestFormat(t *testing.T) {
 			At(Place{File: "p.yaml", Line: 12, Column: 9, Width: 4, Source: "\twhere: temp > 3"}).
 			WithCause(fmt.Errorf("open x: %w", fs.ErrNotExist)).WithHint("did you mean temperature?"),
 			"error[plan/unknown-column]: there is no column \"temp\"\n  --> p.yaml:12:9\n    |\n 12 | \twhere: temp > 3\n    | \t       ^^^^\n  because: open x: file does not exist\n  hint: did you mean temperature?\n"},
-		{"wrapped", fmt.Errorf("task a/0: %w", New("a/b", "bad")), "error[a/b]: bad\n"},
+		{"wrapped", fmt.Errorf("task a/0: %w", New("a/b", "bad")), "error[a/b]: bad\n  in: task a/0\n"},
 		{"list", List{New("a/b", "one"), New("c/d", "two")}, "error[a/b]: one\n\nerror[c/d]: two\n"},
 	} {
 		if got := Format(c.err); got != c.want {

@@ -221,7 +221,7 @@ func (c *chainBuilder) call(ctx context.Context, n *plan.Node, op *plan.Call, in
 		return nil, err
 	}
 	return operator.NewCall(operator.CallConfig{
-		Context: c.ctx, Step: n.Name, Func: fn,
+		Context: c.ctx, Step: n.Name, Place: n.Place, Func: fn,
 		Args: programs, ArgPool: batch.NewPool(args, c.opts.BatchRows),
 		Out: c.pool(n), Inputs: passedOn(in, n.Schema, len(op.Results)),
 		OnFailure: operator.OnFailure(f.OnError), Default: f.Default,

@@ -63,13 +63,24 @@ func (b *builder) openDeadLetters() error {
 func (d *deadLetters) Write(ctx context.Context, b *batch.Batch) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.count.Add(int64(b.Len()))
 	if d.sink == nil {
 		if d.sink, d.err = d.open(); d.err != nil {
 			b.Release()
+			d.err = diag.New("run/dead-letters", "dead letters cannot be written").WithCause(d.err).
+				WithHint("choose another data directory with --data, or name a sink under dead_letters:")
 			return d.err
 		}
 	}
+	n := int64(b.Len())
+	if err := d.write(ctx, b); err != nil {
+		return err
+	}
+	d.count.Add(n)
+	return nil
+}
+
+// write gives the letters to the sink, encoded if it takes bytes.
+func (d *deadLetters) write(ctx context.Context, b *batch.Batch) error {
 	if d.encoder == nil {
 		return d.sink.Write(ctx, b)
 	}

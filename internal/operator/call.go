@@ -2,11 +2,13 @@ package operator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/gorge-stream/gorge/internal/batch"
 	"github.com/gorge-stream/gorge/internal/codec"
 	"github.com/gorge-stream/gorge/internal/deadletter"
+	"github.com/gorge-stream/gorge/internal/diag"
 	"github.com/gorge-stream/gorge/internal/expr"
 	"github.com/gorge-stream/gorge/internal/udf"
 )
@@ -23,6 +25,8 @@ const (
 
 // CallConfig is what a Call is built from.
 type CallConfig struct {
+	// Place is where the step stands in the pipeline file, for errors.
+	Place   diag.Place
 	Context context.Context //nolint:containedctx // the lifetime of the job: Operator has no context of its own
 	Step    string
 	Func    udf.Func
@@ -123,8 +127,7 @@ func (c *Call) check(res udf.Result, in *batch.Batch) error {
 		return fmt.Errorf("step %s: function returned %d rows for %d", c.Step, res.Batch.Len(), in.Len())
 	}
 	if len(res.Failures) > 0 && c.OnFailure == FailJob {
-		f := res.Failures[0]
-		return &FailureError{Step: c.Step, Function: c.Func.Signature().Name, Failure: f, Rows: len(res.Failures)}
+		return c.refuse(res.Failures)
 	}
 	return nil
 }
@@ -245,18 +248,16 @@ func (c *Call) Close() {
 	c.pending = nil
 }
 
-// FailureError is a function that failed under FailJob.
-type FailureError struct {
-	Step, Function string
-	Failure        udf.Failure
-	Rows           int // failed rows of the batch
-}
-
-// Error returns what failed and the user's traceback.
-func (e *FailureError) Error() string {
-	s := fmt.Sprintf("step %s: function %s failed for %d rows: %s (%s)", e.Step, e.Function, e.Rows, e.Failure.Message, e.Failure.Code)
-	if e.Failure.Traceback != "" {
-		s += "\n" + e.Failure.Traceback
+// refuse makes the error of a function that failed under FailJob.
+func (c *Call) refuse(failures []udf.Failure) error {
+	f, rows := failures[0], "a row"
+	if len(failures) > 1 {
+		rows = fmt.Sprintf("%d rows of a batch, the first", len(failures))
 	}
-	return s
+	e := diag.New("run/function-failed", "step %s: the function %s failed for %s: %s (%s)", c.Step, c.Func.Signature().Name, rows, f.Message, f.Code).
+		At(c.Place).WithHint("set on_error: dead_letter for the function to keep going and collect such rows, or default to give them a value")
+	if f.Traceback != "" {
+		e.Cause = errors.New(f.Traceback)
+	}
+	return e
 }

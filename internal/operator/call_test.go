@@ -9,6 +9,7 @@ import (
 
 	"github.com/gorge-stream/gorge/internal/batch"
 	"github.com/gorge-stream/gorge/internal/codec"
+	"github.com/gorge-stream/gorge/internal/diag"
 	"github.com/gorge-stream/gorge/internal/expr"
 	"github.com/gorge-stream/gorge/internal/operator"
 	"github.com/gorge-stream/gorge/internal/testkit"
@@ -130,9 +131,9 @@ func TestAFailureEndsTheJobUnderFail(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := op.OnWatermark(0, &rec)
-	var f *operator.FailureError
-	if !errors.As(err, &f) || f.Function != "double" || f.Rows != 1 || !strings.Contains(err.Error(), "line 3") {
-		t.Errorf("got %v", err)
+	want := "error[run/function-failed]: step scored: the function double failed for a row: ValueError: negative (exception)\n  because: line 3\n  hint: set on_error"
+	if got := diag.Format(err); !strings.HasPrefix(got, want) {
+		t.Errorf("got %s", got)
 	}
 }
 

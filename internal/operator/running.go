@@ -15,7 +15,8 @@ type RunningConfig struct {
 	Out *batch.Pool
 	// Inputs is the index in the input of each passed-on column of Out.
 	Inputs []int
-	// TTL is how long in event time, in microseconds, a key's state outlives its last row; 0: for ever.
+	// TTL is how long in event time, in microseconds, a key's statistics outlive its
+	// last row: a row that comes later starts them anew; 0: for ever.
 	TTL int64
 }
 
@@ -28,6 +29,7 @@ type Running struct {
 	seen    map[record.Ref]struct{}
 	expires batch.Time // watermark at which to look for expired keys next
 	newest  int        // word of the last event time
+	initial []uint64   // words of the accumulators without rows
 	texts   int        // bytes of the arena when it was last compacted
 }
 
@@ -44,7 +46,7 @@ func RunningInit(a *Aggregates, ttl int64) []uint64 {
 
 // NewRunning makes the operator; it owns the state backend, whose layout is RunningInit's.
 func NewRunning(c RunningConfig) *Running {
-	return &Running{RunningConfig: c, seen: map[record.Ref]struct{}{}, newest: c.Aggregates.Set.Words(), expires: batch.MinTime}
+	return &Running{RunningConfig: c, seen: map[record.Ref]struct{}{}, newest: c.Aggregates.Set.Words(), initial: c.Aggregates.Set.Init(), expires: batch.MinTime}
 }
 
 // ProcessBatch updates and emits the rows.
@@ -91,17 +93,28 @@ func (r *Running) update(block record.Block, refs []record.Ref, cols []*batch.Co
 			r.seen[refs[i]] = struct{}{}
 		}
 		part := refs[from:i]
+		if r.TTL > 0 {
+			r.expire(block, part, times[from:i])
+		}
 		r.Aggregates.Set.Update(block, part, cols, times, from)
 		for c := range r.Aggregates.count {
 			r.Aggregates.Set.Result(c, block, part, o.Col(len(r.Inputs)+c), from)
 		}
 		from = i
 	}
-	if r.TTL > 0 {
-		for i, ref := range refs {
-			t := block.Int(ref, r.newest)
-			*t = max(*t, times[i])
+}
+
+// expire starts the statistics of a key anew when its row comes more than TTL
+// after its last one, and notes the time of the row.
+func (r *Running) expire(block record.Block, refs []record.Ref, times []batch.Time) {
+	for i, ref := range refs {
+		t := block.Int(ref, r.newest)
+		if *t != batch.MinTime && times[i] > *t && uint64(times[i])-uint64(*t) > uint64(r.TTL) {
+			for w, v := range r.initial {
+				*block.Word(ref, w) = v
+			}
 		}
+		*t = max(*t, times[i])
 	}
 }
 

@@ -181,7 +181,10 @@ func (s *Source) position(r *codec.BadRecord) string {
 	if s.block.Line > 0 && r.Line > 0 {
 		return fmt.Sprintf("%s line %d", s.block.Place, s.block.Line+r.Line-1)
 	}
-	return fmt.Sprintf("%s + %d", s.block.Place, r.Offset)
+	if s.block.Offset >= 0 {
+		return fmt.Sprintf("%s byte %d", s.block.Place, s.block.Offset+r.Offset)
+	}
+	return fmt.Sprintf("%s + %d bytes", s.block.Place, r.Offset)
 }
 
 func (s *Source) refuse(r *codec.BadRecord) error {

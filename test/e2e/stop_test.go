@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -94,5 +95,28 @@ func TestSecondSignalForces(t *testing.T) {
 	p.Signal(syscall.SIGTERM)
 	if r := p.Wait(); r.Code != 1 {
 		t.Errorf("exit code %d, want 1\n%s", r.Code, r.Stderr)
+	}
+}
+
+// TestASignalWhileWorkersStartEndsAtOnce stops an engine whose Python module
+// never finishes its import.
+func TestASignalWhileWorkersStartEndsAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	marker := filepath.Join(dir, "importing")
+	write(t, dir, "slow.py", fmt.Sprintf("open(%q, 'w').close()\nimport time\ntime.sleep(25)\ndef f(x):\n    return x\n", marker))
+	file := write(t, dir, "p.yaml", `name: p
+sources: {e: {generate: {events: 5, rate: 0}}}
+functions: {f: {file: slow.py}}
+steps: {s: {from: e, call: {y: f(temperature)}}}
+sinks: {o: {from: s, "null": {}}}
+`)
+	p := engine.Start(t, engine.Command{Args: []string{"run", file, "--http", "off", "--data", dir}, Env: []string{"GORGE_PYTHON=" + engine.Python(t)}})
+	p.Until("the import has begun", func() bool {
+		_, err := os.Stat(marker)
+		return err == nil
+	})
+	p.Signal(syscall.SIGTERM)
+	if r := p.Wait(); r.Code != 1 || !strings.Contains(r.Stderr, "before the job had started") {
+		t.Errorf("exit code %d\n%s", r.Code, r.Stderr)
 	}
 }

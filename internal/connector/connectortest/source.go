@@ -38,6 +38,7 @@ type Read struct {
 	Data, Preamble []byte
 	Rows           [][]any
 	Place          string
+	Offset         int64
 	Line           int64
 	Behind         connector.Position // where the split stood behind the block
 }
@@ -143,7 +144,7 @@ func ReadAll(t testing.TB, s connector.Source, split connector.Split, at connect
 // take copies a block and then spoils its memory, which the reader must not need.
 func take(t testing.TB, b *connector.Block, behind connector.Position) Read {
 	t.Helper()
-	got := Read{Data: bytes.Clone(b.Data), Preamble: bytes.Clone(b.Preamble), Place: b.Place, Line: b.Line, Behind: slices.Clone(behind)}
+	got := Read{Data: bytes.Clone(b.Data), Preamble: bytes.Clone(b.Preamble), Place: b.Place, Offset: b.Offset, Line: b.Line, Behind: slices.Clone(behind)}
 	switch {
 	case b.Rows != nil:
 		got.Rows = codectest.Rows(b.Rows)

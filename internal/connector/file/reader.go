@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"strconv"
 
 	"github.com/gorge-stream/gorge/internal/codec"
 	"github.com/gorge-stream/gorge/internal/connector"
@@ -47,7 +46,7 @@ func (r *reader) Poll(ctx context.Context, b *connector.Block) error {
 		return err
 	}
 	b.Data, b.Rows, b.Preamble = data[:n], nil, r.preamble
-	b.Place = r.name + " byte " + strconv.FormatInt(r.offset, 10)
+	b.Place, b.Offset = r.name, r.offset
 	b.Line = r.line
 	r.carry = append(spare, data[n:]...)
 	r.offset += int64(n)

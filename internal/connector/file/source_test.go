@@ -144,8 +144,8 @@ func TestBlocksAreFullAndEndWithRecords(t *testing.T) {
 	blocks := read(t, mustSource(t, connector.SourceEnv{BlockBytes: block}, nil, path))
 	at := 0
 	for i, b := range blocks {
-		if want := fmt.Sprintf("%s byte %d", path, at); b.Place != want {
-			t.Errorf("block %d is at %q, want %q", i, b.Place, want)
+		if b.Place != path || b.Offset != int64(at) {
+			t.Errorf("block %d is at %q byte %d, want %q byte %d", i, b.Place, b.Offset, path, at)
 		}
 		if want := map[bool]int64{true: 1, false: 0}[i == 0]; b.Line != want {
 			t.Errorf("block %d begins with line %d, want %d", i, b.Line, want)

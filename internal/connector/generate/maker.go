@@ -65,7 +65,7 @@ func (m *columnMaker) fill(b *connector.Block, e *workload.Events) {
 	}
 	rows.SetLen(e.N)
 	b.Data, b.Rows = b.Data[:0], rows
-	b.Place = place(e.First)
+	b.Place, b.Offset = place(e.First), -1
 }
 
 func place(first int64) string { return fmt.Sprintf("event %d", first) }
