@@ -58,7 +58,8 @@ func textEnv(name string, frame func(*spec.Values, codec.Limits) codec.Frame) co
 
 func open(t *testing.T, set map[string]any, env connector.SourceEnv, at connector.Position) (connector.Source, connector.SplitReader) {
 	t.Helper()
-	s, err := Registration.NewSource(settings(set), env)
+	// A thread that sleeps would not move the clock of synctest.
+	s, err := newSource(settings(set), env, time.Now, func(d time.Duration) { <-time.After(d) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +242,7 @@ func TestEventsLeaveWhenTheyAreDue(t *testing.T) {
 	noLeak(t)
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()
-		set := map[string]any{"rate": int64(2500), "events": int64(5000), "disorder": time.Duration(0)}
+		set := map[string]any{"rate": int64(10_000), "events": int64(5000), "disorder": time.Duration(0)}
 		s, r := open(t, set, rowEnv(1024), nil)
 		var b connector.Block
 		events := 0
@@ -261,7 +262,7 @@ func TestEventsLeaveWhenTheyAreDue(t *testing.T) {
 			}
 			last := b.Rows.Times()[b.Rows.Len()-1]
 			events += b.Rows.Len()
-			due := begin.Add(time.Duration(events-1) * time.Second / 2500)
+			due := begin.Add(time.Duration(events-1) * time.Second / 10_000)
 			if !time.Now().Equal(due) || last != due.UnixMilli()*1000 || b.Rows.Len() != 2 {
 				t.Fatalf("event %d of a block of %d left at %v with time %d, due at %v", events, b.Rows.Len(), time.Now(), last, due)
 			}

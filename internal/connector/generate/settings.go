@@ -19,7 +19,7 @@ var Registration = connector.Registration{
 	SourceSchema:  func(*spec.Values) []codec.Column { return columns },
 	SourcePromise: promise,
 	NewSource: func(set *spec.Values, env connector.SourceEnv) (connector.Source, error) {
-		return newSource(set, env, time.Now)
+		return newSource(set, env, time.Now, napThread)
 	},
 }
 
