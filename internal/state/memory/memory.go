@@ -139,6 +139,8 @@ type pane struct {
 	n      int
 	keys   []byte // bytes of long keys
 	values []byte // arena of the accumulators
+	// bytesAt is scratch of probeLong.
+	bytesAt []uint32
 	// wrapped is the number of records at the start of the table that are last in
 	// the order of the hashes, as of the start of the last Scan.
 	wrapped int
@@ -182,21 +184,28 @@ func (p *pane) Locate(k *state.Keys, refs []record.Ref) error {
 			return err
 		}
 	}
-	if k.Long {
-		return p.locateLong(k, refs)
-	}
 	n := len(k.Views)
 	if n == 0 {
 		return nil
 	}
-	refs, hashes := refs[:n], k.Hashes[:n]
+	refs = refs[:n]
 	stride := uint32(p.stride)
-	for i, h := range hashes {
+	for i, h := range k.Hashes[:n] {
 		refs[i] = p.scale.Slot(h) * stride
 	}
 	if p.slots > prefetchFrom {
 		prefetch(p.base, &refs[0], n)
 	}
+	if k.Long {
+		return p.probeLong(k, refs)
+	}
+	p.probe(k, refs)
+	return nil
+}
+
+// probe finds or makes the records of short keys from their home slots in refs on.
+func (p *pane) probe(k *state.Keys, refs []record.Ref) {
+	stride := uint32(p.stride)
 	base, end := p.base, uint32(p.slots)*stride
 	for i, v := range k.Views {
 		w0, at := v.W0|taken, refs[i]
@@ -216,7 +225,6 @@ func (p *pane) Locate(k *state.Keys, refs []record.Ref) error {
 		}
 		refs[i] = at + keyWords
 	}
-	return nil
 }
 
 // start fills in the words of a new record in the slot at the word offset.
@@ -232,7 +240,10 @@ func long(w0 uint64) bool {
 	return l > batch.InlineMax && l != math.MaxUint32&^taken
 }
 
-func (p *pane) locateLong(k *state.Keys, refs []record.Ref) error {
+// probeLong is probe for keys of any length, in two passes: the first goes by
+// what is in the slots and asks for the bytes of long keys, which lie elsewhere;
+// the second compares them. A key that only looks alike is looked for further on.
+func (p *pane) probeLong(k *state.Keys, refs []record.Ref) error {
 	need := 0
 	for _, v := range k.Views {
 		if long(v.W0) {
@@ -242,39 +253,68 @@ func (p *pane) locateLong(k *state.Keys, refs []record.Ref) error {
 	if len(p.keys)+need > math.MaxUint32 {
 		return fmt.Errorf("long keys of one pane take more than 4 GiB in a task; raise the parallelism")
 	}
+	if cap(p.bytesAt) < len(refs) {
+		p.bytesAt = make([]uint32, len(refs))
+	}
+	places := p.bytesAt[:len(refs)]
+	for i := range k.Views {
+		refs[i] = p.candidate(refs[i], &k.Views[i], k, i)
+		places[i] = 0
+		if s := p.at(refs[i]); long(s[0]) {
+			places[i] = uint32(s[1] >> 35) // the offset in words of 8 bytes
+		}
+	}
+	if p.slots > prefetchFrom && len(p.keys) > 0 {
+		prefetch(unsafe.Pointer(unsafe.SliceData(p.keys)), &places[0], len(places))
+	}
 	for i := range k.Views {
 		v := &k.Views[i]
-		h := k.Hashes[i]
-		j := p.scale.Slot(h)
-		for !p.matches(j, v, k.Arena, h) {
-			if j++; j == uint32(p.slots) {
-				j = 0
-			}
+		for long(v.W0) && !bytes.Equal(p.longKey(p.at(refs[i])), v.Bytes(k.Arena)) {
+			refs[i] = p.candidate(p.next(refs[i]), v, k, i)
 		}
-		refs[i] = j*uint32(p.stride) + keyWords
+		refs[i] += keyWords
 	}
 	return nil
 }
 
-// matches reports whether the slot has the key; it gives a free slot to it.
-func (p *pane) matches(j uint32, v *batch.View, arena []byte, h uint64) bool {
-	s := p.slot(j)
-	w0 := v.W0 | taken
-	switch {
-	case s[0] == 0:
-		s[0], s[1] = w0, v.W1
-		if long(w0) {
-			s[1] = uint64(len(p.keys))<<32 | h&math.MaxUint32
-			p.keys = append(p.keys, v.Bytes(arena)...)
-		}
-		p.start(j * uint32(p.stride))
-		return true
-	case s[0] != w0:
-		return false
-	case long(w0):
-		return uint32(s[1]) == uint32(h) && bytes.Equal(p.longKey(s), v.Bytes(arena))
+// at returns the key words of the slot at a word offset.
+func (p *pane) at(word uint32) *[keyWords]uint64 {
+	return (*[keyWords]uint64)(unsafe.Add(p.base, uintptr(word)*8))
+}
+
+// next returns the word offset of the slot behind.
+func (p *pane) next(word uint32) uint32 {
+	if word += uint32(p.stride); word == uint32(p.slots)*uint32(p.stride) {
+		return 0
 	}
-	return s[1] == v.W1
+	return word
+}
+
+// candidate returns the first slot from word on that may have key i: a short key
+// surely, a long one by its length, first bytes and half of its hash. A free slot
+// is given to the key.
+func (p *pane) candidate(word uint32, v *batch.View, k *state.Keys, i int) uint32 {
+	w0, w1 := v.W0|taken, v.W1
+	isLong := long(w0)
+	if isLong {
+		w1 = k.Hashes[i] & math.MaxUint32
+	}
+	for ; ; word = p.next(word) {
+		s := p.at(word)
+		switch {
+		case s[0] == 0:
+			s[0], s[1] = w0, w1
+			if isLong {
+				s[1] |= uint64(len(p.keys)) << 32
+				p.keys = append(p.keys, v.Bytes(k.Arena)...)
+			}
+			p.start(word)
+			return word
+		case s[0] != w0:
+		case isLong && s[1]&math.MaxUint32 == w1, s[1] == w1:
+			return word
+		}
+	}
 }
 
 func (p *pane) longKey(s *[keyWords]uint64) []byte {

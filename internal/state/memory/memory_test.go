@@ -143,3 +143,42 @@ func BenchmarkLocate(b *testing.B) {
 		bt.Release()
 	}
 }
+
+// TestKeysThatLookAlikeKeepTheirRecords gives long keys of one length and
+// beginning the same hash: only their bytes tell them apart, also within a batch.
+func TestKeysThatLookAlikeKeepTheirRecords(t *testing.T) {
+	s := New(state.Layout{Init: []uint64{0}}, keygroup.All)
+	defer s.Close()
+	s.hint = 1000 // growing would hash the keys anew
+	pool := batch.NewPool(schema, 64)
+	b := pool.Get()
+	defer b.Release()
+	for i := range 40 {
+		b.Col(0).SetText(i, fmt.Sprintf("the same beginning %02d", i%20))
+	}
+	b.SetLen(40)
+	k := *state.NewKeyEncoder(schema, []int{0}).Encode(b)
+	for i := range k.Hashes {
+		k.Hashes[i] = 12345 << 40
+	}
+	p, err := s.Pane(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var first, again [40]record.Ref
+	for _, refs := range []*[40]record.Ref{&first, &again} {
+		if err := p.Locate(&k, refs[:]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seen := map[record.Ref]int{}
+	for i, r := range first {
+		if again[i] != r || first[i%20] != r {
+			t.Errorf("key %d is at %d, then at %d, and its twin at %d", i%20, r, again[i], first[i%20])
+		}
+		seen[r]++
+	}
+	if len(seen) != 20 {
+		t.Errorf("20 keys have %d records", len(seen))
+	}
+}
