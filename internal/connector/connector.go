@@ -99,7 +99,7 @@ type SourceEnv struct {
 	// Schema lists every column of the source; Columns those that the plan needs, in the order of Batch.
 	Schema, Columns []codec.Column
 	Batch           *batch.Schema // the schema of the batches for sources that make rows
-	BlockBytes      int           // size of a block, default 256 KiB
+	BlockBytes      int           // size of a block of bytes, about
 	BatchRows       int           // rows of a batch
 	Limits          codec.Limits
 	HTTP            Mux // routes of the engine's HTTP server

@@ -59,7 +59,7 @@ type Options struct {
 // Defaults of Options.
 const (
 	DefaultBatchRows  = 4096
-	DefaultBlockBytes = 256 << 10
+	DefaultBlockBytes = 512 << 10
 )
 
 // Job is a pipeline ready to run, once.
