@@ -14,6 +14,8 @@ import (
 	"log/slog"
 	"net/http"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/gorge-stream/gorge/internal/batch"
 	"github.com/gorge-stream/gorge/internal/codec"
 	"github.com/gorge-stream/gorge/internal/delivery"
@@ -104,10 +106,65 @@ type SourceEnv struct {
 	Limits          codec.Limits
 	HTTP            Mux // routes of the engine's HTTP server
 	Log             *slog.Logger
+	DataDir         string // where the engine may keep files of its own
+	FS              vfs.FS // of everything that has to be durable
+	// Epochs: the job keeps checkpoints, and the source will be told what is released.
+	Epochs bool
 }
 
-// Committable is what a sink prepared for one epoch: opaque bytes that only its Committer reads.
+// Releaser is what a source offers besides that keeps input until nobody can
+// ask for it again. Release tells that every kept checkpoint stands at or behind the
+// position; it is called in the order of the epochs by one goroutine, beside readers.
+type Releaser interface {
+	Release(ctx context.Context, split string, at Position) error
+}
+
+// Epoch is one unit of what becomes final together: everything between two barriers.
+type Epoch struct {
+	ID uint64 // from 1 on, ascending, with gaps where epochs were abandoned
+	// Final: the input has ended, no row follows.
+	Final bool
+}
+
+// Committable is what a sink made durable for one epoch: opaque bytes that only the sink reads.
 type Committable []byte
+
+// Prepared is the output of one writer in one epoch, cut off from what the writer takes next.
+type Prepared interface {
+	// Persist makes the output durable and returns what Sink.Commit needs, nil for
+	// nothing. It is called once, in a goroutine of its own beside the writer and
+	// its next epochs, also behind the writer's Close. An error ends the job: what
+	// the disk may have lost is not tried again.
+	Persist(ctx context.Context) (Committable, error)
+}
+
+// Sink is a sink that takes part in epochs: nothing that its writers take is
+// visible before the epoch is decided.
+type Sink interface {
+	// Recover comes first. It brings the other side to the state behind epoch last:
+	// it commits again what c, the committables of the latest decided checkpoint,
+	// names, and clears away what undecided epochs left. With last 0 there is no
+	// checkpoint: whatever an earlier run left undecided goes.
+	Recover(ctx context.Context, last uint64, c []Committable) error
+	// Writer makes the writer of one task.
+	Writer(ctx context.Context, env WriterEnv) (SinkWriter, error)
+	// Commit makes the committables of a decided epoch visible: of all writers, and
+	// of abandoned epochs before it. It is idempotent. The engine calls it in the
+	// order of the epochs from one goroutine, beside the writers, and decides no
+	// further epoch before it has returned; an error ends the job, and the next
+	// start goes by Recover.
+	Commit(ctx context.Context, epoch uint64, c []Committable) error
+	// Close releases what the writers share, after all of them have been closed and
+	// the last epoch was committed or given up. A second Close does nothing.
+	Close() error
+}
+
+// WriterEnv is what the writer of one task is made from.
+type WriterEnv struct {
+	Task int // 0 to SinkEnv.Writers-1
+	// Dead takes a row that cannot be written. Only methods of the writer may call it, in their goroutine.
+	Dead func(code, reason, detail string, row []byte)
+}
 
 // SinkWriter writes the rows of one sink task. One goroutine calls it.
 type SinkWriter interface {
@@ -118,19 +175,15 @@ type SinkWriter interface {
 	// Flush brings out everything written so far, and for sinks without a
 	// transaction makes it visible. The task calls it when its input runs dry and at the end.
 	Flush(ctx context.Context) error
-	// Prepare makes everything written so far ready to be committed as the epoch
-	// and returns what Committer.Commit needs; sinks without a transaction return nil.
-	Prepare(ctx context.Context, epoch uint64) ([]Committable, error)
+	// Prepare cuts the output: everything written so far belongs to the epoch, what
+	// follows does not. It holds up the task, so what takes time is left to
+	// Prepared.Persist. The engine calls it for the writers of a Sink only; nil
+	// means that there is nothing to commit.
+	Prepare(ctx context.Context, e Epoch) (Prepared, error)
 	// Close ends the writer. complete tells that the input ended well: only then
-	// may a sink make final what it had kept back. A second Close does nothing.
+	// may a sink without epochs make final what it had kept back. What was prepared
+	// stays as it is. A second Close does nothing.
 	Close(ctx context.Context, complete bool) error
-}
-
-// Committer makes prepared output visible. Commit is idempotent.
-type Committer interface {
-	// Commit makes the committables of one epoch visible. It may be called again
-	// with the same ones after a crash and blocks until the other side has them.
-	Commit(ctx context.Context, c []Committable) error
 }
 
 // SinkEnv is what a sink is built from.
@@ -145,10 +198,14 @@ type SinkEnv struct {
 	Format         *codec.Format // for sinks that encode row by row themselves, else nil
 	FormatValues   *spec.Values
 	DataDir        string // where the engine may keep files of its own
-	Dead           func(step, code, reason, detail string, row []byte)
-	HTTP           Mux
-	Log            *slog.Logger
-	Terminal       bool // standard output is a terminal
+	FS             vfs.FS // of everything that has to be durable
+	// Dead takes a row that cannot be written, from methods of the writer alone and
+	// in their goroutine. The writers of a Sink have WriterEnv.Dead instead.
+	Dead     func(code, reason, detail string, row []byte)
+	Writers  int // how many tasks write
+	HTTP     Mux
+	Log      *slog.Logger
+	Terminal bool // standard output is a terminal
 }
 
 // Mux lets a connector serve HTTP on the engine's one address.
@@ -171,13 +228,18 @@ type Registration struct {
 	// Bytes: the sink takes encoded chunks instead of rows.
 	Bytes bool
 	// Parallel: every task that makes rows for the sink has a writer of its own,
-	// made by a call of NewSink each; else one writer gets all rows in order.
+	// made by a call of NewSink or Sink.Writer each; else one writer gets all rows in order.
 	Parallel bool
-	// SourcePromise and SinkPromise state what the edge can hold today.
+	// SourcePromise and SinkPromise state what the edge can hold in a job with
+	// checkpoints, the sink's with epochs where it has NewEpochSink.
 	SourcePromise func(set *spec.Values) delivery.Promise
 	SinkPromise   func(set *spec.Values) delivery.Promise
 	NewSource     func(set *spec.Values, env SourceEnv) (Source, error)
-	NewSink       func(set *spec.Values, env SinkEnv) (SinkWriter, error)
+	// NewSink makes a writer that takes no part in epochs: rows leave as they come.
+	NewSink func(set *spec.Values, env SinkEnv) (SinkWriter, error)
+	// NewEpochSink makes a sink for jobs with checkpoints, where the file does not
+	// ask for less by delivery: at_least_once; nil for connectors that have no use for epochs.
+	NewEpochSink func(set *spec.Values, env SinkEnv) (Sink, error)
 	// CheckSink reports settings that do not fit the columns, before anything starts; may be nil.
 	CheckSink func(set *spec.Values, schema *batch.Schema) error
 }

@@ -255,7 +255,7 @@ func (c *chainBuilder) sink(n *plan.Node, op *plan.Sink) (connector.SinkWriter, 
 	env := connector.SinkEnv{
 		Name: n.Name, Schema: c.portPool(from).Schema(), FormatValues: op.FormatSet,
 		DataDir: c.opts.DataDir, HTTP: c.opts.HTTP, Log: c.opts.Log.With("sink", n.Name), Terminal: c.opts.Terminal,
-		Dead: c.dead.letter,
+		Dead: func(code, reason, detail string, row []byte) { c.dead.letter(n.Name, code, reason, detail, row) },
 	}
 	if f, ok := c.parts.Formats[op.Format]; ok {
 		env.Format = &f

@@ -36,7 +36,7 @@ func (b *builder) openDeadLetters() error {
 		reg := b.parts.Connectors[s.Connector]
 		env := connector.SinkEnv{Name: "dead_letters", Schema: deadletter.Schema, FormatValues: s.FormatSet, DataDir: b.opts.DataDir,
 			HTTP: b.opts.HTTP, Log: b.opts.Log.With("sink", "dead_letters"), Terminal: b.opts.Terminal,
-			Dead: func(_, _, _, _ string, _ []byte) {}}
+			Dead: func(_, _, _ string, _ []byte) {}}
 		if f, ok := b.parts.Formats[s.Format]; ok {
 			env.Format = &f
 		}
@@ -119,7 +119,7 @@ func (d *deadLetters) Flush(ctx context.Context) error {
 }
 
 // Prepare prepares nothing: there are no epochs yet.
-func (d *deadLetters) Prepare(context.Context, uint64) ([]connector.Committable, error) {
+func (d *deadLetters) Prepare(context.Context, connector.Epoch) (connector.Prepared, error) {
 	return nil, nil
 }
 

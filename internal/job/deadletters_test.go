@@ -21,7 +21,7 @@ func (stuck) Write(ctx context.Context, b *batch.Batch) error {
 }
 
 func (stuck) Flush(context.Context) error { return nil }
-func (stuck) Prepare(context.Context, uint64) ([]connector.Committable, error) {
+func (stuck) Prepare(context.Context, connector.Epoch) (connector.Prepared, error) {
 	return nil, nil
 }
 func (stuck) Close(context.Context, bool) error { return nil }

@@ -75,7 +75,7 @@ func (s *tally) Write(_ context.Context, b *batch.Batch) error {
 }
 
 func (s *tally) Flush(context.Context) error { return nil }
-func (s *tally) Prepare(context.Context, uint64) ([]connector.Committable, error) {
+func (s *tally) Prepare(context.Context, connector.Epoch) (connector.Prepared, error) {
 	return nil, nil
 }
 func (s *tally) Close(context.Context, bool) error { return nil }

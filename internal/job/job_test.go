@@ -137,7 +137,9 @@ func (w collector) Flush(context.Context) error {
 	return nil
 }
 
-func (w collector) Prepare(context.Context, uint64) ([]connector.Committable, error) { return nil, nil }
+func (w collector) Prepare(context.Context, connector.Epoch) (connector.Prepared, error) {
+	return nil, nil
+}
 
 func (w collector) Close(_ context.Context, complete bool) error {
 	w.c.mu.Lock()

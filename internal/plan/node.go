@@ -259,12 +259,29 @@ type Stage struct {
 	Nodes        []*Node  // in topological order
 }
 
+// Checkpoint is how the pipeline survives a crash.
+type Checkpoint struct {
+	Off      bool          // the file says checkpoint: off
+	Interval time.Duration // between two barriers
+	Timeout  time.Duration // after which a checkpoint that does not finish is abandoned
+	Retain   int           // how many checkpoints are kept
+	Store    string        // "" for the data directory, or "s3://bucket/prefix?endpoint=..."
+}
+
+// State is where keyed state lives while the pipeline runs.
+type State struct {
+	Disk        bool
+	MemoryLimit int64 // bytes that the state of one task takes in memory with Disk
+}
+
 // Plan is a checked pipeline.
 type Plan struct {
-	Name      string
-	Nodes     []*Node // in topological order
-	Stages    []Stage
-	Functions []Function
+	Name       string
+	Checkpoint Checkpoint
+	State      State
+	Nodes      []*Node // in topological order
+	Stages     []Stage
+	Functions  []Function
 	// DeadLetters is the sink of dead letters that no step reads, nil when the file names none.
 	DeadLetters *Sink
 	// Paths are the ways from sources to sinks with what they hold, a path for each sink.

@@ -38,6 +38,8 @@ var floors = map[string]floor{
 	// streams of bytes, shared by the connectors
 	"compress": contracts,
 
+	"failpoint": contracts, "snapshot": contracts, "journal": contracts,
+
 	"codec": contracts, "state": contracts, "checkpoint": contracts, "connector": contracts, "udf": contracts,
 
 	"operator": operators,

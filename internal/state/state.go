@@ -26,6 +26,10 @@ import (
 type Layout struct {
 	// Init is the words of a record without rows; its length is the size of a record.
 	Init []uint64
+	// MoveTexts appends the texts that records refer to in the arena of their block
+	// to another arena and makes the records refer to them there; nil when records
+	// hold no texts. See agg.Set.MoveTexts.
+	MoveTexts func(b record.Block, refs []record.Ref, to []byte) []byte
 }
 
 // Backend holds the keyed state of one operator in one task, by panes. The id

@@ -74,7 +74,7 @@ func (g *bag) Write(_ context.Context, b *batch.Batch) error {
 	return nil
 }
 func (g *bag) Flush(context.Context) error { return nil }
-func (g *bag) Prepare(context.Context, uint64) ([]connector.Committable, error) {
+func (g *bag) Prepare(context.Context, connector.Epoch) (connector.Prepared, error) {
 	return nil, nil
 }
 func (g *bag) Close(context.Context, bool) error { g.closed = true; return nil }

@@ -47,7 +47,7 @@ func (a *appender) Write(_ context.Context, b *batch.Batch) error {
 func (a *appender) Flush(context.Context) error { return nil }
 
 // Prepare prepares nothing: appended rows are final at once.
-func (a *appender) Prepare(context.Context, uint64) ([]connector.Committable, error) {
+func (a *appender) Prepare(context.Context, connector.Epoch) (connector.Prepared, error) {
 	return nil, nil
 }
 

@@ -185,7 +185,7 @@ func (s *sink) flush() error {
 }
 
 // Prepare has nothing to prepare: the file is complete only at the end of the run.
-func (s *sink) Prepare(ctx context.Context, _ uint64) ([]connector.Committable, error) {
+func (s *sink) Prepare(ctx context.Context, _ connector.Epoch) (connector.Prepared, error) {
 	return nil, s.Flush(ctx)
 }
 

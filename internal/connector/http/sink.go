@@ -28,7 +28,7 @@ type sink struct {
 	timeout   time.Duration
 	retryFor  time.Duration
 	failing   bool // a request that was given up ends the job
-	dead      func(step, code, reason, detail string, row []byte)
+	dead      func(code, reason, detail string, row []byte)
 	client    *http.Client
 	transport *http.Transport // nil in tests
 	jitter    func() float64  // from 0 to 1
@@ -185,7 +185,7 @@ func (s *sink) tell() error {
 	s.refused = nil
 	s.mu.Unlock()
 	for _, r := range refused {
-		s.dead(s.name, r.code, r.reason, r.detail, r.row)
+		s.dead(r.code, r.reason, r.detail, r.row)
 	}
 	return err
 }
@@ -211,7 +211,7 @@ func (s *sink) Flush(ctx context.Context) error {
 }
 
 // Prepare flushes: an HTTP request cannot be taken back, so there is nothing to commit.
-func (s *sink) Prepare(ctx context.Context, _ uint64) ([]connector.Committable, error) {
+func (s *sink) Prepare(ctx context.Context, _ connector.Epoch) (connector.Prepared, error) {
 	return nil, s.Flush(ctx)
 }
 

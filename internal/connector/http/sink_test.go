@@ -93,7 +93,7 @@ func (o *other) bodies() []string {
 	return out
 }
 
-type letter struct{ step, code, reason, detail, row string }
+type letter struct{ code, reason, detail, row string }
 
 type sinkUnderTest struct {
 	*sink
@@ -103,8 +103,8 @@ type sinkUnderTest struct {
 func sinkEnv(s *sinkUnderTest) connector.SinkEnv {
 	return connector.SinkEnv{
 		Name: "alerts", Schema: alerts, Format: jsonFormat, FormatValues: values(jsonFormat.Decl, nil),
-		Dead: func(step, code, reason, detail string, row []byte) {
-			s.letters = append(s.letters, letter{step, code, reason, detail, string(row)})
+		Dead: func(code, reason, detail string, row []byte) {
+			s.letters = append(s.letters, letter{code, reason, detail, string(row)})
 		},
 	}
 }
@@ -274,7 +274,7 @@ func TestRefusedRowsBecomeDeadLetters(t *testing.T) {
 		t.Fatalf("%d attempts, %d letters", len(o.got), len(s.letters))
 	}
 	l := s.letters[2]
-	if l.step != "alerts" || l.code != "refused" || l.reason != "http://alerts.example answered 400 Bad Request" || l.row != alertJSON(2) ||
+	if l.code != "refused" || l.reason != "http://alerts.example answered 400 Bad Request" || l.row != alertJSON(2) ||
 		!strings.HasPrefix(l.detail, "no such device \uFFFD") || len(l.detail) > keptAnswer+2 {
 		t.Errorf("letter %+v", l)
 	}

@@ -49,7 +49,7 @@ func (s *sink) Write(_ context.Context, b *batch.Batch) error {
 func (s *sink) Flush(context.Context) error { return nil }
 
 // Prepare does nothing.
-func (s *sink) Prepare(context.Context, uint64) ([]connector.Committable, error) { return nil, nil }
+func (s *sink) Prepare(context.Context, connector.Epoch) (connector.Prepared, error) { return nil, nil }
 
 // Close tells the count to the log.
 func (s *sink) Close(context.Context, bool) error {

@@ -157,7 +157,7 @@ func (s *sink) Flush(context.Context) error {
 }
 
 // Prepare flushes: there is nothing to commit.
-func (s *sink) Prepare(ctx context.Context, _ uint64) ([]connector.Committable, error) {
+func (s *sink) Prepare(ctx context.Context, _ connector.Epoch) (connector.Prepared, error) {
 	return nil, s.Flush(ctx)
 }
 

@@ -83,7 +83,7 @@ func newSink(set *spec.Values, env connector.SinkEnv) (connector.SinkWriter, err
 	w := newWriter(t, env.Schema)
 	w.dead = func(code, reason string, row []byte) {
 		if env.Dead != nil {
-			env.Dead(env.Name, code, reason, "", row)
+			env.Dead(code, reason, "", row)
 		}
 	}
 	remove := func() {}

@@ -470,8 +470,8 @@ func TestARowThatIsTooLongGoesToTheDeadLetters(t *testing.T) {
 	mux := http.NewServeMux()
 	var letters []string
 	x, err := Registration.NewSink(settings(byDevice, 0), connector.SinkEnv{Name: "t", Schema: readings, DataDir: t.TempDir(), HTTP: mux,
-		Dead: func(step, code, _, _ string, row []byte) {
-			letters = append(letters, fmt.Sprintf("%s %s %d %s", step, code, len(row), row[len(row)-30:]))
+		Dead: func(code, _, _ string, row []byte) {
+			letters = append(letters, fmt.Sprintf("%s %d %s", code, len(row), row[len(row)-30:]))
 		}})
 	if err != nil {
 		t.Fatal(err)
@@ -482,7 +482,7 @@ func TestARowThatIsTooLongGoesToTheDeadLetters(t *testing.T) {
 	if got := short(all(t, mux, "/v1/tables/t?limit=5")); got != "a/0 b/0" {
 		t.Error(got)
 	}
-	if len(letters) != 1 || !strings.HasPrefix(letters[0], "t too_long") || !strings.HasSuffix(letters[0], `"avg_temp":1,"n":2}`) {
+	if len(letters) != 1 || !strings.HasPrefix(letters[0], "too_long") || !strings.HasSuffix(letters[0], `"avg_temp":1,"n":2}`) {
 		t.Error(letters)
 	}
 }

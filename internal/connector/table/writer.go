@@ -170,7 +170,7 @@ func (w *writer) commit() error {
 }
 
 // Prepare writes what was gathered; a table takes no part in epochs.
-func (w *writer) Prepare(ctx context.Context, _ uint64) ([]connector.Committable, error) {
+func (w *writer) Prepare(ctx context.Context, _ connector.Epoch) (connector.Prepared, error) {
 	return nil, w.Flush(ctx)
 }
 

@@ -1,0 +1,53 @@
+package state
+
+import "github.com/gorge-stream/gorge/internal/keygroup"
+
+// Durable is what makes a backend's state outlive the process. All state of an
+// operator that the input behind a barrier depends on lives in its backend, so
+// that operators themselves know nothing of checkpoints.
+type Durable interface {
+	// Cut returns the state at this moment: of the key groups in base all records,
+	// of the others those that were located or deleted since the last Cut. It holds up
+	// the task, so it copies and does no more. The backend keeps one cut's buffers
+	// for the next: the cut before must have been released. The first Cut, and the
+	// one behind a cut whose content got lost, needs keygroup.All.
+	Cut(base keygroup.Range) (Cut, error)
+	// Load adds the records of a chunk whose keys belong to the backend's groups and
+	// deletes those that it names as gone; chunks come in the order in which they
+	// were cut. What was loaded counts as changed.
+	Load(c *Chunk) error
+}
+
+// Cut is state as it was at one moment, no longer the task's. One goroutine at a
+// time uses it, beside the task; the backend may be closed in the meantime.
+type Cut interface {
+	// Panes returns the panes there were, ascending by id.
+	Panes() []PaneInfo
+	// Chunks calls f with the records of the cut by ascending group and, within a
+	// group, pane. A chunk is valid until f returns.
+	Chunks(f func(c *Chunk) error) error
+	// Release gives the buffers back.
+	Release()
+}
+
+// PaneInfo is one pane of a cut.
+type PaneInfo struct {
+	ID int64
+	// New: there was none of this id in the cut before, or not the same one: nothing
+	// that earlier cuts hold for the id belongs to it.
+	New bool
+}
+
+// Chunk is records of one pane and one key group.
+type Chunk struct {
+	Pane  int64
+	Group keygroup.Group
+	// Keys are the encoded keys (see Keys; Hashes are not set).
+	Keys Keys
+	// Words are the records in the order of Keys, each as long as Layout.Init.
+	Words []uint64
+	// Texts is the arena of the words, with nothing in it but what they refer to.
+	Texts []byte
+	// Gone are the keys of deleted records. They count before the records.
+	Gone Keys
+}
