@@ -118,4 +118,6 @@ type recorder struct {
 
 func (r *recorder) Helper()               {}
 func (r *recorder) Errorf(string, ...any) { r.failed = true }
+func (r *recorder) Error(...any)          { r.failed = true }
 func (r *recorder) Fatalf(string, ...any) { r.failed = true; panic("stop") }
+func (r *recorder) Fatal(...any)          { r.failed = true; panic("stop") }
