@@ -12,12 +12,14 @@ const Version = 1
 // Manifest is one decided checkpoint: everything that a job needs to go on from
 // the end of an epoch. It names segments of state and holds the rest itself.
 type Manifest struct {
-	Version  int       `json:"version"`
-	Engine   string    `json:"engine"` // version of the engine that wrote it
-	Pipeline string    `json:"pipeline"`
-	Epoch    uint64    `json:"epoch"`
-	Kind     Kind      `json:"kind"`
-	Taken    time.Time `json:"taken"`
+	Version  int    `json:"version"`
+	Engine   string `json:"engine"` // version of the engine that wrote it
+	Pipeline string `json:"pipeline"`
+	Epoch    uint64 `json:"epoch"`
+	Kind     Kind   `json:"kind"`
+	// Repeats is the epoch whose content this one repeats, 0 when it has its own.
+	Repeats uint64    `json:"repeats,omitempty"`
+	Taken   time.Time `json:"taken"`
 	// Finished: the input had ended and every result is out; there is nothing to go on from.
 	Finished    bool     `json:"finished,omitempty"`
 	Parallelism int      `json:"parallelism"`
@@ -36,6 +38,7 @@ const (
 	Savepoint Kind = "savepoint" // somebody asked for it; every segment is whole
 	Stopping  Kind = "stopping"  // the engine was told to stop
 	Ending    Kind = "ending"    // the input had ended
+	Abandoned Kind = "abandoned" // it repeats the one before and uses up the number of an epoch that was given up
 )
 
 // Step is the state of one step.
@@ -72,7 +75,9 @@ type Segment struct {
 	// every record, so that older segments do not count for them.
 	Groups keygroup.Range `json:"groups"`
 	Base   keygroup.Range `json:"base"`
-	Rows   int64          `json:"rows"`
+	Rows   int64          `json:"rows"` // records and deletions
+	// BaseRows are those of Rows that are in groups of Base.
+	BaseRows int64 `json:"base_rows"`
 }
 
 // Source is where one source stands.

@@ -14,7 +14,8 @@ var ErrNotFound = errors.New("no such object")
 
 // Store keeps objects under names such as "chunks/0011.." and "manifests/..".
 // An object is written once, whole, and never changed. All methods may be called
-// by any goroutine. checkpointtest is the suite for every store.
+// by any goroutine. Bytes that are handed in are the caller's again when the method
+// returns, bytes that are handed out are the caller's. checkpointtest is the suite for every store.
 type Store interface {
 	// Put writes an object; when it returns nil the object is durable, name included.
 	// Putting the same bytes again under their name does no harm.

@@ -23,7 +23,10 @@ type Group uint16
 func Of(hash uint64) Group { return Group(hash >> (64 - Bits)) }
 
 // Range is the groups First to End-1.
-type Range struct{ First, End Group }
+type Range struct {
+	First Group `json:"first"`
+	End   Group `json:"end"`
+}
 
 // All is every group.
 var All = Range{0, Count}
@@ -46,6 +49,12 @@ func (r Range) Len() int { return int(r.End) - int(r.First) }
 
 // Contains reports whether the group is in the range.
 func (r Range) Contains(g Group) bool { return g >= r.First && g < r.End }
+
+// Overlap returns the groups that are in both ranges; when there are none its Len is 0.
+func (r Range) Overlap(o Range) Range {
+	first := max(r.First, o.First)
+	return Range{first, max(first, min(r.End, o.End))}
+}
 
 // Scale maps hashes of a range of groups, in order, onto 0 to size-1: the home
 // slots of a table that is in hash order.

@@ -52,3 +52,17 @@ func TestScaleKeepsTheOrderAndStaysInside(t *testing.T) {
 		}
 	}
 }
+
+func TestOverlap(t *testing.T) {
+	for _, c := range []struct{ a, b, want Range }{
+		{All, Range{3, 9}, Range{3, 9}}, {Range{0, 5}, Range{3, 9}, Range{3, 5}}, {Range{0, 3}, Range{3, 9}, Range{3, 3}},
+		{Range{7, 9}, Range{1, 4}, Range{7, 7}}, {Range{}, All, Range{}},
+	} {
+		if got := c.a.Overlap(c.b); got != c.want {
+			t.Errorf("%v and %v: %v, want %v", c.a, c.b, got, c.want)
+		}
+		if got := c.b.Overlap(c.a); got.Len() != c.want.Len() {
+			t.Errorf("%v and %v: %v", c.b, c.a, got)
+		}
+	}
+}
