@@ -7,15 +7,21 @@ import (
 	"github.com/gorge-stream/gorge/internal/spec"
 )
 
+// deadLetters is the word of the sink for dead letters of files that name none. A file cannot name it.
+const deadLetters = "dead_letters"
+
 // catalog tells the planner what the listed connectors and formats can do.
 func catalog() *plan.Catalog {
-	c := &plan.Catalog{Sources: map[string]plan.SourceInfo{}, Sinks: map[string]plan.SinkInfo{}, Formats: map[string]plan.FormatInfo{}}
+	c := &plan.Catalog{Sources: map[string]plan.SourceInfo{}, Sinks: map[string]plan.SinkInfo{}, Formats: map[string]plan.FormatInfo{}, DeadLetters: deadLetters}
 	for name, r := range connectors {
 		if r.Source != nil {
 			c.Sources[name] = plan.SourceInfo{Decl: r.Source, DefaultFormat: r.DefaultFormat, Rows: r.Rows, Schema: r.SourceSchema, Promise: r.SourcePromise}
 		}
 		if r.Sink != nil {
-			c.Sinks[name] = plan.SinkInfo{Decl: r.Sink, DefaultFormat: r.DefaultFormat, Bytes: r.Bytes, Parallel: r.Parallel, Promise: r.SinkPromise, Check: r.CheckSink}
+			c.Sinks[name] = plan.SinkInfo{
+				Decl: r.Sink, DefaultFormat: r.DefaultFormat, Bytes: r.Bytes, Parallel: r.Parallel, Dead: r.Dead,
+				Promise: r.SinkPromise, Check: r.CheckSink, Internal: name == deadLetters,
+			}
 		}
 	}
 	for name, f := range formats {

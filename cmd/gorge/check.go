@@ -74,6 +74,9 @@ func checkFile(cmd *cobra.Command, file string, set []string) error {
 	}
 	counts := map[string]int{}
 	for _, n := range p.Nodes {
+		if plan.IsDeadLetters(n) {
+			continue
+		}
 		switch n.Op.(type) {
 		case *plan.Source:
 			counts["sources"]++

@@ -16,6 +16,8 @@ import (
 
 // connectors are all connectors, by their words in the pipeline file.
 var connectors = map[string]connector.Registration{
+	deadLetters: deadLetterFile,
+
 	"file":     file.Registration,
 	"generate": generate.Registration,
 	"http":     httpconn.Registration,

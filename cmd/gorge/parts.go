@@ -8,8 +8,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gorge-stream/gorge/internal/batch"
-	"github.com/gorge-stream/gorge/internal/connector"
-	"github.com/gorge-stream/gorge/internal/connector/file"
 	"github.com/gorge-stream/gorge/internal/job"
 	"github.com/gorge-stream/gorge/internal/keygroup"
 	"github.com/gorge-stream/gorge/internal/plan"
@@ -39,14 +37,8 @@ func (e *engine) parts(registry *prometheus.Registry) job.Parts {
 			seconds := latency.WithLabelValues(f.Name)
 			return e.openFunction(ctx, f, args, func(_ int, d time.Duration) { seconds.Observe(d.Seconds()) })
 		},
-		DeadLetters: func() (connector.SinkWriter, error) {
-			return file.OpenAppend(e.deadLetterFile())
-		},
 	}
 }
-
-// deadLetterFile is where dead letters go when the pipeline names no sink for them.
-func (e *engine) deadLetterFile() string { return filepath.Join(e.dataDir(), "dead-letters.ndjson") }
 
 // openFunction starts the Python workers of a function.
 func (e *engine) openFunction(ctx context.Context, f plan.Function, args []batch.Kind, observe func(int, time.Duration)) (job.Function, error) {

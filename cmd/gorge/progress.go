@@ -140,8 +140,8 @@ func (p *progress) end(err error) {
 	}
 	fmt.Fprintf(p.engine.screen, "%s: %s rows in, %s out, %s late, %s bad, %s dead letters, %s, %s rows/s\n",
 		word, group(t.In), group(t.Out), group(t.Late), group(t.Bad), group(t.Dead), s.Elapsed.Round(time.Millisecond), count(int64(rate)))
-	if t.Dead > 0 && p.engine.plan.DeadLetters == nil {
-		fmt.Fprintf(p.engine.screen, "dead letters are in %s\n", p.engine.deadLetterFile())
+	if at := p.engine.defaultDeadLetters(); t.Dead > 0 && at != "" {
+		fmt.Fprintf(p.engine.screen, "dead letters are in %s\n", at)
 	}
 }
 

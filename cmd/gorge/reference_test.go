@@ -120,6 +120,9 @@ sinks:
 		check(s.Decl, source+", event_time: ts", "stdout: {}")
 	}
 	for _, s := range cat.Sinks {
+		if s.Internal {
+			continue
+		}
 		sink := strings.TrimSpace(s.Decl.Example)
 		if s.Bytes && s.DefaultFormat == "" && !strings.Contains(sink, "format:") {
 			sink += ", format: json"

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/gorge-stream/gorge/internal/batch"
-	"github.com/gorge-stream/gorge/internal/connector"
 	"github.com/gorge-stream/gorge/internal/deadletter"
 	"github.com/gorge-stream/gorge/internal/exchange"
 	"github.com/gorge-stream/gorge/internal/keygroup"
@@ -56,9 +55,6 @@ func (b *builder) build(ctx context.Context) error {
 		s := &nodeStatus{node: n}
 		b.status[n] = s
 		b.nodes = append(b.nodes, s)
-	}
-	if err := b.openDeadLetters(); err != nil {
-		return err
 	}
 	b.connect()
 	for i := range b.plan.Stages {
@@ -207,7 +203,6 @@ type chainBuilder struct {
 	chain              []task.Node
 	index              map[*plan.Node]int
 	edges              []*exchange.Edge
-	deadNode           int // index in chain + 1 of the node for dead letters nobody reads
 }
 
 // nodes adds the nodes of the stage in order and wires their consumers.
@@ -231,10 +226,7 @@ func (c *chainBuilder) nodes(ctx context.Context, nodes []*plan.Node) error {
 			continue
 		}
 		for port := range plan.Ports {
-			if _, sink := n.Op.(*plan.Sink); !sink {
-				to := c.consumers(plan.Ref{Node: n, Port: port}) // may lengthen the chain
-				c.chain[i].Consumers[port] = to
-			}
+			c.chain[i].Consumers[port] = c.consumers(plan.Ref{Node: n, Port: port})
 		}
 	}
 	return nil
@@ -257,9 +249,6 @@ func (c *chainBuilder) consumers(from plan.Ref) []task.Consumer {
 				out = append(out, task.Consumer{Edge: c.edge(s, k, from)})
 			}
 		}
-	}
-	if len(out) == 0 && from.Port == plan.Dead && c.mayFail(from.Node) {
-		out = append(out, task.Consumer{Node: c.deadLetterNode()})
 	}
 	return out
 }
@@ -287,25 +276,6 @@ func (c *chainBuilder) edge(stage, input int, from plan.Ref) *exchange.Edge {
 	return e
 }
 
-// mayFail reports whether the node makes dead letters.
-func (c *chainBuilder) mayFail(n *plan.Node) bool {
-	switch op := n.Op.(type) {
-	case *plan.Source:
-		return op.OnBadRecord == plan.DeadLetter
-	case *plan.Call:
-		return c.function(op.Function).OnError == plan.ErrorDeadLetter
-	}
-	return false
-}
-
-func (c *chainBuilder) deadLetterNode() int {
-	if c.deadNode == 0 {
-		c.chain = append(c.chain, task.Node{Sink: c.dead, Stats: &task.NodeStats{}})
-		c.deadNode = len(c.chain)
-	}
-	return c.deadNode - 1
-}
-
 func (c *chainBuilder) function(name string) *plan.Function {
 	for i := range c.plan.Functions {
 		if c.plan.Functions[i].Name == name {
@@ -319,5 +289,3 @@ func (c *chainBuilder) function(name string) *plan.Function {
 func (c *chainBuilder) abandon() {
 	_ = task.NewChain(c.ctx, c.chain, nil, c.edges).Close(false)
 }
-
-var _ connector.SinkWriter = (*deadLetters)(nil)

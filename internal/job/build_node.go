@@ -29,8 +29,9 @@ func (c *chainBuilder) node(ctx context.Context, n *plan.Node) (task.Node, error
 	if op != nil {
 		return task.Node{Op: op}, nil
 	}
-	sink, err := c.sink(n, n.Op.(*plan.Sink))
-	return task.Node{Sink: sink}, err
+	refused := &task.Refused{Step: n.Name}
+	sink, err := c.sink(n, n.Op.(*plan.Sink), refused.Row)
+	return task.Node{Sink: sink, Refused: refused}, err
 }
 
 // operator makes the operator of a node, nil for a sink.
@@ -249,13 +250,13 @@ func (c *chainBuilder) open(ctx context.Context, f *plan.Function, args []batch.
 	return fn, nil
 }
 
-func (c *chainBuilder) sink(n *plan.Node, op *plan.Sink) (connector.SinkWriter, error) {
+func (c *chainBuilder) sink(n *plan.Node, op *plan.Sink, dead func(code, reason, detail string, row []byte)) (connector.SinkWriter, error) {
 	reg := c.parts.Connectors[op.Connector]
 	from := n.Inputs[0]
 	env := connector.SinkEnv{
 		Name: n.Name, Schema: c.portPool(from).Schema(), FormatValues: op.FormatSet,
 		DataDir: c.opts.DataDir, HTTP: c.opts.HTTP, Log: c.opts.Log.With("sink", n.Name), Terminal: c.opts.Terminal,
-		Dead: func(code, reason, detail string, row []byte) { c.dead.letter(n.Name, code, reason, detail, row) },
+		Dead: dead,
 	}
 	if f, ok := c.parts.Formats[op.Format]; ok {
 		env.Format = &f

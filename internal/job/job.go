@@ -33,8 +33,6 @@ type Parts struct {
 	State func(layout state.Layout, groups keygroup.Range) state.Backend
 	// Function opens a user-defined function for arguments of the given kinds.
 	Function func(ctx context.Context, f plan.Function, args []batch.Kind) (Function, error)
-	// DeadLetters opens the sink of dead letters for pipelines that name none.
-	DeadLetters func() (connector.SinkWriter, error)
 }
 
 // Function is an open user-defined function.
@@ -75,7 +73,6 @@ type Job struct {
 	tasks     []runnable
 	inboxes   []*exchange.Inbox
 	functions map[string]Function
-	dead      *deadLetters
 	nodes     []*nodeStatus
 
 	started atomic.Int64 // nanoseconds since 1970
@@ -169,12 +166,6 @@ func (j *Job) close() {
 	}
 	for _, f := range j.functions {
 		errs = append(errs, f.Close())
-	}
-	if j.dead != nil {
-		j.mu.Lock()
-		complete := j.err == nil
-		j.mu.Unlock()
-		errs = append(errs, j.dead.close(j.ctx, complete))
 	}
 	j.cancel()
 	if err := errors.Join(errs...); err != nil {

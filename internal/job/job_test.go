@@ -115,6 +115,8 @@ type collect struct {
 	flushes  int
 	complete map[string]bool
 	fail     error
+	stuck    string // the sink that takes nothing until the job ends
+	waiting  bool   // it has been given something
 }
 
 type collector struct {
@@ -122,9 +124,15 @@ type collector struct {
 	name string
 }
 
-func (w collector) Write(_ context.Context, b *batch.Batch) error {
+func (w collector) Write(ctx context.Context, b *batch.Batch) error {
 	defer b.Release()
 	w.c.mu.Lock()
+	if w.c.stuck == w.name {
+		w.c.waiting = true
+		w.c.mu.Unlock()
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	defer w.c.mu.Unlock()
 	w.c.rows[w.name] = append(w.c.rows[w.name], testkit.Rows(b)...)
 	return w.c.fail
@@ -168,22 +176,30 @@ func build(t *testing.T, pipeline string, src *lines, parallelism, rows int) *ha
 			return collector{h.sink, env.Name}, nil
 		},
 	}
+	picky := mem
+	picky.Sink = &spec.Decl{Name: "picky", Summary: "Refuses every row."}
+	picky.NewSink = func(_ *spec.Values, env connector.SinkEnv) (connector.SinkWriter, error) {
+		return &refuser{env: env}, nil
+	}
+	late := mem
+	late.Sink = &spec.Decl{Name: "late", Summary: "Refuses every row when it is flushed."}
+	late.NewSink = func(_ *spec.Values, env connector.SinkEnv) (connector.SinkWriter, error) {
+		return &refuser{env: env, late: true}, nil
+	}
 	cat := &plan.Catalog{
-		Sources: map[string]plan.SourceInfo{"mem": {Decl: mem.Source, Promise: promise}},
-		Sinks:   map[string]plan.SinkInfo{"mem": {Decl: mem.Sink, Promise: promise}},
-		Formats: map[string]plan.FormatInfo{"json": {Decl: json.Format.Decl, Reads: true, Writes: true}},
+		DeadLetters: "mem",
+		Sources:     map[string]plan.SourceInfo{"mem": {Decl: mem.Source, Promise: promise}},
+		Sinks:       map[string]plan.SinkInfo{"mem": {Decl: mem.Sink, Promise: promise}, "picky": {Decl: picky.Sink, Promise: promise, Dead: true, Parallel: true}, "late": {Decl: late.Sink, Promise: promise, Dead: true}},
+		Formats:     map[string]plan.FormatInfo{"json": {Decl: json.Format.Decl, Reads: true, Writes: true}},
 	}
 	p, _, err := plan.Compile("test.yaml", []byte(pipeline), cat, plan.Options{})
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
 	h.job, err = job.Build(t.Context(), p, job.Parts{
-		Connectors: map[string]connector.Registration{"mem": mem},
+		Connectors: map[string]connector.Registration{"mem": mem, "picky": picky, "late": late},
 		Formats:    map[string]codec.Format{"json": json.Format},
 		State:      func(l state.Layout, g keygroup.Range) state.Backend { return memory.New(l, g) },
-		DeadLetters: func() (connector.SinkWriter, error) {
-			return collector{h.sink, "dead"}, nil
-		},
 	}, job.Options{Parallelism: parallelism, BatchRows: rows, BlockBytes: 1 << 10, Log: slog.New(slog.DiscardHandler), Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
@@ -293,8 +309,8 @@ func TestBadRecordsFollowThePolicy(t *testing.T) {
 			t.Errorf("%s: %v", policy, err)
 		}
 		s := h.job.Status()
-		if got := s.Totals(); got.Bad < want.bad || len(h.sink.rows["dead"]) != want.dead || !want.fails && len(h.sink.rows["out"]) != want.out {
-			t.Errorf("%s: %+v, %d out, dead %q", policy, got, len(h.sink.rows["out"]), h.sink.rows["dead"])
+		if got := s.Totals(); got.Bad < want.bad || len(h.sink.rows["dead_letters"]) != want.dead || !want.fails && len(h.sink.rows["out"]) != want.out {
+			t.Errorf("%s: %+v, %d out, dead %q", policy, got, len(h.sink.rows["out"]), h.sink.rows["dead_letters"])
 		}
 		if want.fails && !strings.Contains(fmt.Sprint(err), "mem line 2") {
 			t.Errorf("%s: the error does not name the line: %v", policy, err)

@@ -25,7 +25,7 @@ var (
 	mLate     = newMetric(prometheus.CounterValue, "late_rows_total", "Rows that came after their window had closed.", "node")
 	mFiltered = newMetric(prometheus.CounterValue, "filtered_rows_total", "Rows that a where step dropped.", "node")
 	mFailed   = newMetric(prometheus.CounterValue, "udf_failed_rows_total", "Rows for which a user-defined function failed.", "node")
-	mDead     = newMetric(prometheus.CounterValue, "dead_letters_total", "Dead letters written to the dead-letter sink.")
+	mDead     = newMetric(prometheus.CounterValue, "dead_letters_total", "Dead letters given to the sink of dead letters.")
 	mState    = newMetric(prometheus.GaugeValue, "state_bytes", "Memory of the keyed state of a node.", "node")
 	mBusy     = newMetric(prometheus.CounterValue, "task_busy_seconds_total", "Time a task worked.", "task")
 	mIdle     = newMetric(prometheus.CounterValue, "task_idle_seconds_total", "Time a task waited for input.", "task")

@@ -75,10 +75,12 @@ type NodeStatus struct {
 	StateBytes int64
 	// Encoded: the node is a sink that takes chunks of rows, which its encode node counts.
 	Encoded bool
+	// Letters: the node is the sink of dead letters, or encodes for it.
+	Letters bool
 }
 
 func (s *nodeStatus) read() NodeStatus {
-	out := NodeStatus{Name: s.node.Name, Kind: Kind(s.node)}
+	out := NodeStatus{Name: s.node.Name, Kind: Kind(s.node), Letters: plan.IsDeadLetters(s.node)}
 	for _, n := range s.stats {
 		out.RowsIn += n.In.Load()
 		out.RowsOut += n.Out.Load()
@@ -149,14 +151,14 @@ type Status struct {
 	Nodes       []NodeStatus
 	Tasks       []TaskStatus
 	Splits      []SplitStatus
-	DeadLetters int64 // written to the sink of dead letters
+	DeadLetters int64 // given to the sink of dead letters
 	Batches     int64 // live batches of the process
 }
 
 // Status returns what the job has done so far. Any goroutine may call it.
 func (j *Job) Status() Status {
 	now := j.opts.Now()
-	s := Status{DeadLetters: j.dead.count.Load(), Batches: batch.Live()}
+	s := Status{Batches: batch.Live()}
 	if start := j.started.Load(); start != 0 {
 		end := j.ended.Load()
 		s.Running = end == 0
@@ -166,7 +168,11 @@ func (j *Job) Status() Status {
 		s.Elapsed = time.Duration(end - start)
 	}
 	for _, n := range j.nodes {
-		s.Nodes = append(s.Nodes, n.read())
+		got := n.read()
+		if got.Letters && !got.Encoded {
+			s.DeadLetters = got.RowsIn
+		}
+		s.Nodes = append(s.Nodes, got)
 	}
 	for _, t := range j.tasks {
 		ts := TaskStatus{Name: t.name, Times: t.stats.Times(now), Watermark: t.stats.Watermark()}
@@ -191,6 +197,9 @@ type Totals struct{ In, Out, Late, Dead, Bad int64 }
 func (s Status) Totals() Totals {
 	t := Totals{Dead: s.DeadLetters}
 	for _, n := range s.Nodes {
+		if n.Letters {
+			continue
+		}
 		switch n.Kind {
 		case "source":
 			t.In += n.RowsOut

@@ -207,6 +207,7 @@ func (c *Call) emitGood(in *batch.Batch, res udf.Result, out Output) error {
 func (c *Call) emitDead(in *batch.Batch, failures []udf.Failure, out Output) error {
 	for len(failures) > 0 {
 		d := deadletter.Pool.Get()
+		d.Before = in.Before
 		for len(failures) > 0 && d.Len() < d.Cap() {
 			f := failures[0]
 			failures = failures[1:]

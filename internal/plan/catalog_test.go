@@ -47,7 +47,7 @@ func testCatalog() *Catalog {
 			"stdout": {Decl: decl("stdout", ""), DefaultFormat: "json", Promise: promise(delivery.AtLeastOnce, "what was printed cannot be taken back")},
 			"file":   {Decl: decl("file", "path", path), Bytes: true, Promise: promise(delivery.ExactlyOnce, "")},
 			"http": {
-				Decl: decl("http", "url", spec.Field{Name: "url", Type: spec.String, Required: true, Doc: "Where to post."}, spec.Field{Name: "method", Type: spec.Enum, Values: []string{"POST", "PUT"}, Default: "POST"},
+				Dead: true, Decl: decl("http", "url", spec.Field{Name: "url", Type: spec.String, Required: true, Doc: "Where to post."}, spec.Field{Name: "method", Type: spec.Enum, Values: []string{"POST", "PUT"}, Default: "POST"},
 					spec.Field{Name: "headers", Type: spec.StringMap}, spec.Field{Name: "token", Type: spec.Secret}),
 				DefaultFormat: "json", Promise: promise(delivery.Idempotent, "the receiver sees repetitions"),
 			},
@@ -55,8 +55,10 @@ func testCatalog() *Catalog {
 				Decl:  decl("table", "", spec.Field{Name: "key", Type: spec.Strings, Required: true, Doc: "The key columns."}, spec.Field{Name: "retain", Type: spec.Duration}),
 				Check: checkTable, Promise: promise(delivery.Idempotent, "rows are upserted by key"),
 			},
-			"null": {Decl: decl("null", ""), Parallel: true},
+			"letters": {Decl: decl("letters", ""), Bytes: true, DefaultFormat: "json", Internal: true, Promise: promise(delivery.ExactlyOnce, "")},
+			"null":    {Decl: decl("null", ""), Parallel: true},
 		},
+		DeadLetters: "letters",
 		Formats: map[string]FormatInfo{
 			"json": {Decl: decl("json", "", spec.Field{Name: "shape", Type: spec.Enum, Values: []string{"lines", "array", "object"}, Default: "lines"}), Reads: true, Writes: true},
 			"csv":  {Decl: decl("csv", "", spec.Field{Name: "header", Type: spec.Bool, Default: true}, spec.Field{Name: "delimiter", Type: spec.String, Default: ","}), Reads: true, Writes: true},

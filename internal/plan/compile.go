@@ -55,6 +55,8 @@ type compiler struct {
 	parts     map[string]*part // sources, steps and sinks by name
 	functions map[string]*Function
 	plan      *Plan
+	dead      *Sink // of the section dead_letters, nil when the file has none
+	deadPlace diag.Place
 }
 
 func (c *compiler) warnf(code diag.Code, p diag.Place, format string, args ...any) *diag.Error {
@@ -163,7 +165,7 @@ func (c *compiler) file(root *yamlValue) {
 	for _, p := range all {
 		c.build(p)
 	}
-	if v := root.get("dead_letters"); v != nil && v.kind != yamlNull {
+	if v := root.get(DeadLetters); v != nil && v.kind != yamlNull {
 		c.deadLetters(v)
 	}
 }
@@ -212,6 +214,10 @@ func (c *compiler) declare(kind partKind, e yamlEntry) *part {
 	p := &part{kind: kind, name: e.key, place: e.place, value: e.value}
 	if !isName(e.key) {
 		c.errorf(codeName, e.place, "%q cannot be the name of a %s", clip(e.key), partWords[kind]).WithHint("%s", nameHint(e.key))
+	}
+	if e.key == DeadLetters {
+		c.errorf(codeName, e.place, "%q cannot be the name of a %s: the engine has a sink of that name", e.key, partWords[kind]).
+			WithHint("the section %s says where refused rows go; a %s that takes some of them has a name of its own", DeadLetters, partWords[kind])
 	}
 	if other := c.parts[e.key]; other != nil {
 		c.errorf(codeName, e.place, "%q is already the name of a %s", clip(e.key), partWords[other.kind]).
@@ -282,6 +288,7 @@ func (c *compiler) finish() {
 		return
 	}
 	pushFilters(c.plan)
+	c.addDeadLetters()
 	prune(c.plan)
 	addEncoders(c.plan)
 	layOut(c.plan)

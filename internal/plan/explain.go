@@ -103,6 +103,15 @@ func refWords(r Ref) string {
 	return r.Node.Name + "." + portNames[r.Port]
 }
 
+// inputWords names all that a node reads.
+func inputWords(n *Node) string {
+	out := make([]string, len(n.Inputs))
+	for i, in := range n.Inputs {
+		out[i] = refWords(in)
+	}
+	return strings.Join(out, ", ")
+}
+
 // stageWords says how rows reach the tasks of a stage.
 func stageWords(s Stage) string {
 	switch s.Partitioning {
@@ -172,10 +181,12 @@ func (p *Plan) deadWords(n *Node, fail, skip bool) string {
 		return "end the job"
 	case skip:
 		return "are skipped and counted"
-	case len(p.readers(n, Dead)) > 0:
-		return "go to " + n.Name + ".dead"
-	case p.DeadLetters != nil:
-		return "go to dead_letters"
 	}
-	return "go to the dead-letter file of the data directory"
+	for _, r := range p.readers(n, Dead) {
+		if IsDeadLetters(r) {
+			return "go to " + DeadLetters
+		}
+		return "go to " + n.Name + ".dead"
+	}
+	return "are dropped and counted"
 }

@@ -72,16 +72,17 @@ func (p *Plan) JSON() ([]byte, error) {
 		out.Stages = append(out.Stages, js)
 	}
 	for _, n := range p.Nodes {
-		out.Nodes = append(out.Nodes, p.jsonNode(n))
+		j := p.jsonNode(n)
+		if n.Name == DeadLetters {
+			out.DeadLetters = j.Does
+		}
+		out.Nodes = append(out.Nodes, j)
 	}
 	for _, f := range p.Functions {
 		out.Functions = append(out.Functions, toJSONFunction(f))
 	}
 	for _, path := range p.Paths {
 		out.Paths = append(out.Paths, jsonPath{Nodes: path.Nodes, Guarantee: path.Guarantee.String(), Weakest: path.Weakest, Why: path.Why})
-	}
-	if p.DeadLetters != nil {
-		out.DeadLetters = withFormat(p.DeadLetters.Connector, p.DeadLetters.Format)
 	}
 	b, err := json.MarshalIndent(out, "", "  ")
 	return append(b, '\n'), err

@@ -21,16 +21,13 @@ func (p *Plan) Text() string {
 			kind, what := words(n)
 			line := kind + " " + what
 			if len(n.Inputs) > 0 {
-				line += "  <- " + refWords(n.Inputs[0])
+				line += "  <- " + inputWords(n)
 			}
 			fmt.Fprintf(&b, "  %-*s  %s\n", width, n.Name, line)
 			for _, note := range p.notes(n) {
 				fmt.Fprintf(&b, "  %-*s    %s\n", width, "", note)
 			}
 		}
-	}
-	if s := p.DeadLetters; s != nil {
-		fmt.Fprintf(&b, "\ndead letters go to %s\n", withFormat(s.Connector, s.Format))
 	}
 	b.WriteString("\ndelivery after a crash\n")
 	var reasons []string

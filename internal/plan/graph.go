@@ -15,6 +15,11 @@ func (p *Plan) readers(n *Node, port Port) []*Node {
 	return out
 }
 
+// offered returns the words of the sinks that a file may name.
+func (cat *Catalog) offered() []string {
+	return slices.DeleteFunc(sortedKeys(cat.Sinks), func(name string) bool { return cat.Sinks[name].Internal })
+}
+
 // insertBefore puts n into the list in front of at.
 func (p *Plan) insertBefore(at, n *Node) {
 	p.Nodes = slices.Insert(p.Nodes, slices.Index(p.Nodes, at), n)

@@ -21,6 +21,9 @@ type Catalog struct {
 	Sources map[string]SourceInfo
 	Sinks   map[string]SinkInfo
 	Formats map[string]FormatInfo
+	// DeadLetters is the word of the sink for dead letters of files that name none.
+	// Without it the letters that nobody reads are dropped and counted.
+	DeadLetters string
 }
 
 // SourceInfo describes a source connector to the planner.
@@ -38,6 +41,8 @@ type SinkInfo struct {
 	DefaultFormat string
 	Bytes         bool // takes encoded chunks: the planner puts an Encode node before it
 	Parallel      bool // every task may have a writer of its own
+	Dead          bool // may refuse rows, which become dead letters
+	Internal      bool // no word of the pipeline file
 	Promise       func(set *spec.Values) delivery.Promise
 	Check         func(set *spec.Values, schema *batch.Schema) error
 }
@@ -74,8 +79,9 @@ type Ref struct {
 type Node struct {
 	// Name is the name of the source, step or sink in the file. Nodes that the
 	// planner adds (encode, combine) have the name of the step they serve with a suffix: "out.encode".
-	Name   string
-	Op     Op
+	Name string
+	Op   Op
+	// Inputs are what the node reads: several for the sink of dead letters, one for any other node but a source.
 	Inputs []Ref
 	// Schema is the schema of the main output after pruning; nil for sinks.
 	// Late rows have the schema of the input, dead letters deadletter.Schema.
@@ -282,8 +288,6 @@ type Plan struct {
 	Nodes      []*Node // in topological order
 	Stages     []Stage
 	Functions  []Function
-	// DeadLetters is the sink of dead letters that no step reads, nil when the file names none.
-	DeadLetters *Sink
 	// Paths are the ways from sources to sinks with what they hold, a path for each sink.
 	Paths []Path
 }

@@ -38,7 +38,7 @@ sources:
     schema: {k1: string, k2: string, ts: timestamp, x: float64, y: int64, flag: bool}
     event_time: ts
 functions:
-  twice: {file: f.py}
+  twice: {file: f.py, on_error: dead_letter}
 steps:
 `)
 	steps := []drawnStep{{"src", []drawnColumn{{"k1", batch.String}, {"k2", batch.String}, {"ts", batch.Timestamp}, {"x", batch.Float64}, {"y", batch.Int64}, {"flag", batch.Bool}}}}
@@ -234,9 +234,16 @@ func (p *Plan) uses(n *Node, name string) bool {
 	return false
 }
 
-// checkStages proves that a stage has its sources or exactly one edge that enters it.
+// checkStages proves that a stage has its sources or exactly one edge that
+// enters it, that of dead letters one from the source and each call.
 func checkStages(t *rapid.T, p *Plan) {
-	seen := 0
+	seen, refusing := 0, 0
+	for _, n := range p.Nodes {
+		switch n.Op.(type) {
+		case *Source, *Call:
+			refusing++
+		}
+	}
 	for i, s := range p.Stages {
 		entering := 0
 		for _, n := range s.Nodes {
@@ -253,7 +260,14 @@ func checkStages(t *rapid.T, p *Plan) {
 				t.Fatalf("%s has no event time:\n%s", n.Name, p.Text())
 			}
 		}
-		if want := map[bool]int{true: 0, false: 1}[s.Partitioning == BySplit]; entering != want {
+		want := 1
+		switch {
+		case s.Partitioning == BySplit:
+			want = 0
+		case IsDeadLetters(s.Nodes[0]):
+			want = refusing
+		}
+		if entering != want {
 			t.Fatalf("stage %d is entered by %d edges:\n%s", i, entering, p.Text())
 		}
 	}
@@ -276,7 +290,7 @@ func (i *interpreter) sinks(p *Plan) map[string][]string {
 	i.out = map[*Node][]row{}
 	results := map[string][]string{}
 	for _, n := range p.Nodes {
-		if _, ok := n.Op.(*Sink); !ok {
+		if _, ok := n.Op.(*Sink); !ok || IsDeadLetters(n) {
 			continue
 		}
 		in := n.Inputs[0].Node

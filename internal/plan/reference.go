@@ -161,7 +161,7 @@ func (p *page) sinks(cat *Catalog) {
 	p.linef("## Sinks\n\n%s\n", sinkDecl.Summary)
 	p.settings(sinkDecl.Fields)
 	p.linef("### dead_letters\n\n%s\n", deadLettersDecl.Summary)
-	for _, name := range sortedKeys(cat.Sinks) {
+	for _, name := range cat.offered() {
 		s := cat.Sinks[name]
 		p.part("Sink: "+name, s.Decl)
 		switch {

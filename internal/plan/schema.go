@@ -38,8 +38,8 @@ func JSONSchema(cat *Catalog) ([]byte, error) {
 	for name, s := range cat.Sources {
 		sources[name] = s.Decl
 	}
-	for name, s := range cat.Sinks {
-		sinks[name] = s.Decl
+	for _, name := range cat.offered() {
+		sinks[name] = cat.Sinks[name].Decl
 	}
 	defs["source"] = edgeSchema(sourceDecl, sources, format(func(f FormatInfo) bool { return f.Reads }), defs)
 	defs["sink"] = edgeSchema(sinkDecl, sinks, format(func(f FormatInfo) bool { return f.Writes }), defs)

@@ -4,7 +4,6 @@ import (
 	"errors"
 
 	"github.com/gorge-stream/gorge/internal/batch"
-	"github.com/gorge-stream/gorge/internal/deadletter"
 	"github.com/gorge-stream/gorge/internal/delivery"
 	"github.com/gorge-stream/gorge/internal/diag"
 	"github.com/gorge-stream/gorge/internal/spec"
@@ -31,7 +30,7 @@ func (c *compiler) sink(p *part) *Node {
 
 // sinkEdge reads connector and format of a sink or of the dead-letter output.
 func (c *compiler) sinkEdge(v *yamlValue, decl *spec.Decl, what string) (op *Sink, connector yamlEntry, set *spec.Values) {
-	x, ok := c.edge(v, decl, what, sortedKeys(c.cat.Sinks))
+	x, ok := c.edge(v, decl, what, c.cat.offered())
 	if !ok {
 		return nil, x.settings, x.set
 	}
@@ -78,13 +77,4 @@ func (c *compiler) misfit(err error, place diag.Place, what string) {
 		e.At(place)
 	}
 	c.found.Add(e)
-}
-
-// deadLetters reads the output for dead letters that nobody reads.
-func (c *compiler) deadLetters(v *yamlValue) {
-	before := len(c.found)
-	op, settings, _ := c.sinkEdge(v, deadLettersDecl, "the section dead_letters")
-	if len(c.found) == before && c.fits(op, deadletter.Schema, settings, "the section dead_letters") {
-		c.plan.DeadLetters = op
-	}
 }

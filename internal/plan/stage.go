@@ -19,10 +19,9 @@ func addEncoders(p *Plan) {
 		if !ok || !s.Bytes {
 			continue
 		}
-		in := n.Inputs[0]
 		e := &Node{
-			Name: n.Name + ".encode", Inputs: []Ref{in}, Schema: payload, Place: n.Place,
-			Op: &Encode{Format: s.Format, Set: s.FormatSet, Schema: schemaOf(in)},
+			Name: n.Name + encodeSuffix, Inputs: n.Inputs, Schema: payload, Place: n.Place,
+			Op: &Encode{Format: s.Format, Set: s.FormatSet, Schema: schemaOf(n.Inputs[0])},
 		}
 		n.Inputs = []Ref{{Node: e}}
 		p.insertBefore(n, e)
@@ -38,7 +37,9 @@ func addEncoders(p *Plan) {
 //	S4  A step without keys needs all rows in one task.
 //	S5  A sink is a single task of its own, unless the connector takes a writer for each task.
 //
-// So every stage without a source is entered by exactly one edge.
+//	S6  Dead letters that nobody reads are encoded and written by a single task: they are few.
+//
+// So every stage without a source is entered by exactly one edge, but for that of dead letters.
 func layOut(p *Plan) {
 	l := &layout{plan: p, keys: map[*Node][]string{}}
 	for _, n := range slices.Clone(p.Nodes) {
@@ -78,6 +79,10 @@ func (l *layout) partition(r Ref) []string {
 }
 
 func (l *layout) place(n *Node) {
+	if IsDeadLetters(n) {
+		l.placeDeadLetters(n)
+		return
+	}
 	switch op := n.Op.(type) {
 	case *Source:
 		l.begin(n, BySplit, nil)
@@ -100,6 +105,16 @@ func (l *layout) place(n *Node) {
 		l.join(n, n.Inputs[0].Node.Stage)
 		l.keys[n] = l.partition(n.Inputs[0])
 	}
+}
+
+// placeDeadLetters begins the last stage with the encoder or the sink of dead letters.
+func (l *layout) placeDeadLetters(n *Node) {
+	last := len(l.plan.Stages) - 1
+	if IsDeadLetters(l.plan.Stages[last].Nodes[0]) {
+		l.join(n, last)
+		return
+	}
+	l.begin(n, Single, nil)
 }
 
 // renamed follows key columns through a Project; nil when one gets lost.

@@ -19,8 +19,10 @@ type Consumer struct {
 // Node is one operator or sink of a chain and who reads its ports.
 type Node struct {
 	// Op is nil for a sink.
-	Op        operator.Operator
-	Sink      connector.SinkWriter
+	Op   operator.Operator
+	Sink connector.SinkWriter
+	// Refused takes what the sink refuses; nil for an operator, and for a sink that refuses nothing.
+	Refused   *Refused
 	Consumers [operator.Ports][]Consumer
 	Stats     *NodeStats
 }
@@ -47,6 +49,9 @@ func NewChain(ctx context.Context, nodes []Node, heads []Consumer, edges []*exch
 	c.outs = make([]output, len(nodes))
 	for i := range c.outs {
 		c.outs[i] = output{c, i}
+		if r := nodes[i].Refused; r != nil {
+			r.out = &c.outs[i]
+		}
 	}
 	return c
 }
@@ -97,7 +102,8 @@ func (c *Chain) give(t Consumer, b *batch.Batch) error {
 	n := &c.nodes[t.Node]
 	n.Stats.In.Add(int64(b.Len()))
 	if n.Sink != nil {
-		return n.Sink.Write(c.ctx, b)
+		n.Refused.before(b.Before)
+		return n.Refused.first(n.Sink.Write(c.ctx, b))
 	}
 	return n.Op.ProcessBatch(b, &c.outs[t.Node])
 }
@@ -126,10 +132,12 @@ func (c *Chain) End(watermark batch.Time, dry bool) error {
 	}
 	if dry || watermark == batch.MaxTime {
 		for i := range c.nodes {
-			if s := c.nodes[i].Sink; s != nil {
-				if err := s.Flush(c.ctx); err != nil {
-					return err
-				}
+			n := &c.nodes[i]
+			if n.Sink == nil {
+				continue
+			}
+			if err := n.Refused.first(n.Sink.Flush(c.ctx)); err != nil {
+				return err
 			}
 		}
 	}

@@ -14,6 +14,7 @@ var Registration = connector.Registration{
 	Source:        sourceDecl,
 	Sink:          sinkDecl,
 	DefaultFormat: "json",
+	Dead:          true,
 	SourcePromise: func(*spec.Values) delivery.Promise {
 		return delivery.Promise{Guarantee: delivery.AtMostOnce, Why: "rows that were answered with 202 lie in memory until the pipeline has taken them: a crash loses them"}
 	},

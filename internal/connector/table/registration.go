@@ -42,6 +42,7 @@ var Registration = connector.Registration{
 		return delivery.Promise{Guarantee: delivery.AtMostOnce,
 			Why: "without checkpoints, rows that a crash found on their way into the table are lost; a table is made durable when the pipeline ends"}
 	},
+	Dead:      true,
 	NewSink:   newSink,
 	CheckSink: checkSink,
 }
