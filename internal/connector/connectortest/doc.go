@@ -29,4 +29,8 @@
 //	E5  Persist runs beside the writer's next epoch, and behind its Close.
 //	E6  Close makes nothing visible and loses nothing that was decided.
 //	E7  A checkpoint without committables is one without rows.
+//
+// [PowerLoss] and [DiskErrors] bring a sink over vfs.FS through a power cut before
+// each operation, with several fates of what was not synced, and through EIO and
+// ENOSPC at each operation.
 package connectortest
