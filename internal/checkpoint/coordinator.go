@@ -87,7 +87,10 @@ func (c *Coordinator) Wake() time.Time {
 // valid until the next call. Events that fit nothing under way do nothing.
 func (c *Coordinator) Handle(now time.Time, e Event) []Action {
 	c.actions = c.actions[:0]
-	if _, ok := e.(Persisted); !ok { // what is persisted counts, however late the news
+	switch e.(type) {
+	case Persisted: // it counts, however late the news
+	case Request: // it is answered before the job ends, not behind
+	default:
 		c.expire(now)
 	}
 	c.take(now, e)

@@ -93,10 +93,10 @@ type Answer struct {
 }
 
 // Fail ends the job with an error, as a crash would: the next start goes on from
-// the last decided checkpoint. Behind it come only Answers.
+// the last decided checkpoint. Every request so far has its Answer; later ones get theirs, too.
 type Fail struct{ Err error }
 
-// Finish ends the job well: the last epoch is committed. Behind it come only Answers.
+// Finish ends the job well: the last epoch is committed. Requests are as behind Fail.
 type Finish struct{}
 
 func (Inject) action()  {}
