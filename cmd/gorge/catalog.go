@@ -15,11 +15,11 @@ func catalog() *plan.Catalog {
 	c := &plan.Catalog{Sources: map[string]plan.SourceInfo{}, Sinks: map[string]plan.SinkInfo{}, Formats: map[string]plan.FormatInfo{}, DeadLetters: deadLetters}
 	for name, r := range connectors {
 		if r.Source != nil {
-			c.Sources[name] = plan.SourceInfo{Decl: r.Source, DefaultFormat: r.DefaultFormat, Rows: r.Rows, Schema: r.SourceSchema, Promise: r.SourcePromise}
+			c.Sources[name] = plan.SourceInfo{Decl: r.Source, DefaultFormat: r.DefaultFormat, Rows: r.Rows, Schema: r.SourceSchema, Promise: r.SourcePromise, Unbounded: r.Unbounded}
 		}
 		if r.Sink != nil {
 			c.Sinks[name] = plan.SinkInfo{
-				Decl: r.Sink, DefaultFormat: r.DefaultFormat, Bytes: r.Bytes, Parallel: r.Parallel, Dead: r.Dead,
+				Decl: r.Sink, DefaultFormat: r.DefaultFormat, Bytes: r.Bytes, Parallel: r.Parallel, Dead: r.Dead, AtEnd: r.AtEnd,
 				Promise: r.SinkPromise, Check: r.CheckSink, Internal: name == deadLetters,
 			}
 		}

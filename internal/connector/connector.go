@@ -113,9 +113,10 @@ type SourceEnv struct {
 }
 
 // Releaser is what a source offers besides that keeps input until nobody can
-// ask for it again. Release tells that every kept checkpoint stands at or behind the
-// position; it is called in the order of the epochs by one goroutine, beside readers.
+// ask for it again.
 type Releaser interface {
+	// Release tells that every kept checkpoint stands at or behind the position. It
+	// is called in the order of the epochs by one goroutine, beside readers.
 	Release(ctx context.Context, split string, at Position) error
 }
 
@@ -233,6 +234,10 @@ type Registration struct {
 	// Parallel: every task that makes rows for the sink has a writer of its own,
 	// made by a call of NewSink or Sink.Writer each; else one writer gets all rows in order.
 	Parallel bool
+	// Unbounded reports whether a source never ends of itself, by its settings alone; nil: nobody knows.
+	Unbounded func(set *spec.Values) bool
+	// AtEnd reports whether a sink with epochs shows nothing before its input ends; nil: it never waits so long.
+	AtEnd func(set *spec.Values) bool
 	// SourcePromise and SinkPromise state what the edge can hold in a job with
 	// checkpoints, the sink's with epochs where it has NewEpochSink.
 	SourcePromise func(set *spec.Values) delivery.Promise

@@ -2,7 +2,7 @@ package plan
 
 import (
 	"fmt"
-	"time"
+	"strings"
 
 	"github.com/gorge-stream/gorge/internal/batch"
 	"github.com/gorge-stream/gorge/internal/delivery"
@@ -33,8 +33,9 @@ func testCatalog() *Catalog {
 			},
 			"generate": {
 				Decl: decl("generate", "", spec.Field{Name: "rate", Type: spec.Float, Default: 1000.0, Min: 1e-3, Max: 1e9}, spec.Field{Name: "keys", Type: spec.Int, Default: int64(100), Min: 1, Max: 1 << 40},
-					spec.Field{Name: "for", Type: spec.Duration, Default: 10 * time.Second}),
-				Rows: true, Promise: promise(delivery.ExactlyOnce, ""),
+					spec.Field{Name: "for", Type: spec.Duration}),
+				Unbounded: func(set *spec.Values) bool { return set.Duration("for") == 0 },
+				Rows:      true, Promise: promise(delivery.ExactlyOnce, ""),
 				Schema: func(*spec.Values) []spec.Column {
 					return []spec.Column{
 						{Name: "device_id", Kind: batch.String}, {Name: "ts", Kind: batch.Timestamp, Wire: spec.WireMillis},
@@ -45,7 +46,8 @@ func testCatalog() *Catalog {
 		},
 		Sinks: map[string]SinkInfo{
 			"stdout": {Decl: decl("stdout", ""), DefaultFormat: "json", Promise: promise(delivery.AtLeastOnce, "what was printed cannot be taken back")},
-			"file":   {Decl: decl("file", "path", path), Bytes: true, Promise: promise(delivery.ExactlyOnce, "")},
+			"file": {Decl: decl("file", "path", path), Bytes: true, Promise: promise(delivery.ExactlyOnce, ""),
+				AtEnd: func(set *spec.Values) bool { return !strings.HasSuffix(set.String("path"), "/") }},
 			"http": {
 				Dead: true, Decl: decl("http", "url", spec.Field{Name: "url", Type: spec.String, Required: true, Doc: "Where to post."}, spec.Field{Name: "method", Type: spec.Enum, Values: []string{"POST", "PUT"}, Default: "POST"},
 					spec.Field{Name: "headers", Type: spec.StringMap}, spec.Field{Name: "token", Type: spec.Secret}),

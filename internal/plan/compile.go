@@ -14,6 +14,8 @@ type Options struct {
 	Env func(name string) (string, bool)
 	// Set are overrides "path.to.setting=text", applied in order before anything is checked.
 	Set []string
+	// Checkpoint replaces the interval of checkpoints, or switches them off: "1s" or "off"; empty: as the file says.
+	Checkpoint string
 }
 
 // Compile checks the pipeline file src and makes a plan of it. file is its name
@@ -30,6 +32,9 @@ func Compile(file string, src []byte, cat *Catalog, opts Options) (*Plan, []*dia
 		if e := override(root, i, flag); e != nil {
 			c.found.Add(e)
 		}
+	}
+	if opts.Checkpoint != "" && root.kind == yamlMap {
+		replaceCheckpoint(root, opts.Checkpoint)
 	}
 	s := &substituter{env: opts.Env, errs: c.errs, room: maxFile}
 	s.walk(root)
@@ -80,7 +85,7 @@ func (c *compiler) result() error {
 // inOrder sorts by place, what has no place in the file (flags) first, so that
 // people fix a file from top to bottom.
 func inOrder(l diag.List) diag.List {
-	flag := func(e *diag.Error) bool { return e.Place.File == "--set" }
+	flag := func(e *diag.Error) bool { return strings.HasPrefix(e.Place.File, "--") }
 	sort.SliceStable(l, func(i, j int) bool {
 		a, b := l[i], l[j]
 		switch {
@@ -165,6 +170,7 @@ func (c *compiler) file(root *yamlValue) {
 	for _, p := range all {
 		c.build(p)
 	}
+	c.runSettings(root)
 	if v := root.get(DeadLetters); v != nil && v.kind != yamlNull {
 		c.deadLetters(v)
 	}
@@ -283,12 +289,13 @@ func (c *compiler) build(p *part) *Node {
 // finish optimises the typed graph and lays it out.
 func (c *compiler) finish() {
 	c.dropUnread()
+	c.addDeadLetters()
 	c.guarantees()
 	if len(c.found) > 0 {
 		return
 	}
+	c.filesThatNeverAppear()
 	pushFilters(c.plan)
-	c.addDeadLetters()
 	prune(c.plan)
 	addEncoders(c.plan)
 	layOut(c.plan)

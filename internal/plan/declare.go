@@ -138,5 +138,7 @@ var sections = []section{
 	{name: "functions", decl: functionDecl, many: true, doc: "Functions in Python, by name."},
 	{name: "steps", decl: stepDecl, many: true, doc: "What happens to the rows: a graph of operations by name."},
 	{name: "sinks", decl: sinkDecl, many: true, required: true, doc: "Where rows go, by name."},
+	{name: "checkpoint", decl: checkpointDecl, doc: "How the pipeline survives a crash; without it there is a checkpoint every 5 seconds."},
+	{name: "state", decl: stateDecl, doc: "Where state lives while the pipeline runs."},
 	{name: "dead_letters", decl: deadLettersDecl, doc: "Where refused rows go that no step or sink reads; without it, into a file of the data directory."},
 }

@@ -13,6 +13,19 @@ type jsonPlan struct {
 	Functions   []jsonFunction `json:"functions"`
 	Paths       []jsonPath     `json:"paths"`
 	DeadLetters string         `json:"dead_letters,omitempty"`
+	Checkpoint  jsonCheckpoint `json:"checkpoint"`
+	State       jsonState      `json:"state"`
+}
+
+type jsonCheckpoint struct {
+	Interval string `json:"interval"` // or "off"
+	Timeout  string `json:"timeout"`
+	Retain   int    `json:"retain"`
+}
+
+type jsonState struct {
+	Backend     string `json:"backend"`
+	MemoryLimit int64  `json:"memory_limit,omitempty"` // bytes of each task, with the backend disk
 }
 
 type jsonStage struct {
@@ -64,6 +77,14 @@ type jsonPath struct {
 // JSON explains the plan to a program.
 func (p *Plan) JSON() ([]byte, error) {
 	out := jsonPlan{Name: p.Name, Functions: []jsonFunction{}, Paths: []jsonPath{}}
+	out.Checkpoint = jsonCheckpoint{Interval: formatDuration(p.Checkpoint.Interval), Timeout: formatDuration(p.Checkpoint.Timeout), Retain: p.Checkpoint.Retain}
+	if p.Checkpoint.Off {
+		out.Checkpoint.Interval = checkpointOff
+	}
+	out.State.Backend = stateBackends[0]
+	if p.State.Disk {
+		out.State = jsonState{Backend: stateBackends[1], MemoryLimit: p.State.MemoryLimit}
+	}
 	for _, s := range p.Stages {
 		js := jsonStage{Partitioning: [...]string{BySplit: "by_split", ByKey: "by_key", Single: "single"}[s.Partitioning], Keys: s.Keys}
 		for _, n := range s.Nodes {

@@ -12,19 +12,21 @@ type Path struct {
 	// Nodes are the names from the source to the sink; "averages.late" is the late output of averages.
 	Nodes     []string
 	Guarantee delivery.Guarantee
-	// Weakest names the link that the guarantee comes from: the source, the sink or "engine"; Why says why.
+	// Weakest names the link that the guarantee comes from: a source, a sink or "engine"; Why says why.
 	Weakest, Why string
 }
 
-// guarantees finds what each path holds and refuses demands above it.
+// guarantees finds what each path holds, also those of dead letters, and refuses demands above it.
 func (c *compiler) guarantees() {
 	for _, n := range c.plan.Nodes {
 		s, ok := n.Op.(*Sink)
 		if !ok {
 			continue
 		}
-		path := c.path(n, s)
-		c.plan.Paths = append(c.plan.Paths, path)
+		for _, in := range n.Inputs {
+			c.plan.Paths = append(c.plan.Paths, c.path(n, in))
+		}
+		path := c.plan.Paths[len(c.plan.Paths)-1]
 		if s.Delivery == nil || *s.Delivery <= path.Guarantee {
 			continue
 		}
@@ -36,34 +38,60 @@ func (c *compiler) guarantees() {
 }
 
 // enginePromise is what the engine itself holds between the edges.
-var enginePromise = delivery.Promise{Guarantee: delivery.AtMostOnce, Why: "the engine keeps no checkpoints yet: after a crash rows under way are lost"}
+func enginePromise(c Checkpoint) delivery.Promise {
+	if c.Off {
+		return delivery.Promise{Guarantee: delivery.AtMostOnce, Why: "checkpoint: off: after a crash the run starts from the beginning"}
+	}
+	return delivery.Promise{Guarantee: delivery.ExactlyOnce, Why: "state and positions are in every checkpoint"}
+}
 
-// path follows a sink back to its source; a chain is as strong as its weakest
-// link. Of equal links the source is named first: it cannot be mended here.
-func (c *compiler) path(n *Node, s *Sink) Path {
-	p := Path{Nodes: []string{n.Name}}
-	var src *Node
-	for r := n.Inputs[0]; ; r = r.Node.Inputs[0] {
-		name := r.Node.Name
-		if r.Port != Main {
-			name += "." + portNames[r.Port]
-		}
-		p.Nodes = append([]string{name}, p.Nodes...)
-		if src = r.Node; len(src.Inputs) == 0 {
-			break
-		}
-	}
-	op := src.Op.(*Source)
-	p.Guarantee, p.Weakest, p.Why = enginePromise.Guarantee, "engine", enginePromise.Why
-	weaken := func(name string, promise func(*spec.Values) delivery.Promise, set *spec.Values) {
-		if promise == nil {
-			return
-		}
-		if got := promise(set); got.Guarantee < p.Guarantee {
-			p.Guarantee, p.Weakest, p.Why = got.Guarantee, name, got.Why
+// path follows the rows of an input of a sink back to their source; a chain is
+// as strong as its weakest link. Of equal links the first counts, the engine
+// before all: it cannot be mended at the edges.
+func (c *compiler) path(n *Node, in Ref) Path {
+	e := enginePromise(c.plan.Checkpoint)
+	p := Path{Nodes: []string{n.Name}, Guarantee: e.Guarantee, Weakest: "engine", Why: e.Why}
+	sinks := []*Node{n} // dead letters of a sink have passed it, last first
+	for r := in; ; r = r.Node.Inputs[0] {
+		p.Nodes = append([]string{refWords(r)}, p.Nodes...)
+		switch op := r.Node.Op.(type) {
+		case *Source:
+			p.weaken(r.Node.Name, promised(c.cat.Sources[op.Connector].Promise, op.Set))
+			for i := len(sinks) - 1; i >= 0; i-- {
+				p.weaken(sinks[i].Name, c.sinkPromise(sinks[i].Op.(*Sink)))
+			}
+			return p
+		case *Sink:
+			sinks = append(sinks, r.Node)
 		}
 	}
-	weaken(src.Name, c.cat.Sources[op.Connector].Promise, op.Set)
-	weaken(n.Name, c.cat.Sinks[s.Connector].Promise, s.Set)
+}
+
+// weaken takes in a link of the path.
+func (p *Path) weaken(name string, got delivery.Promise) {
+	if got.Guarantee < p.Guarantee {
+		p.Guarantee, p.Weakest, p.Why = got.Guarantee, name, got.Why
+	}
+}
+
+func promised(promise func(*spec.Values) delivery.Promise, set *spec.Values) delivery.Promise {
+	if promise == nil {
+		return delivery.Promise{Guarantee: delivery.ExactlyOnce}
+	}
+	return promise(set)
+}
+
+// sinkPromise is what a sink holds: the connector's promise, or less where the
+// file does without epochs.
+func (c *compiler) sinkPromise(s *Sink) delivery.Promise {
+	p := promised(c.cat.Sinks[s.Connector].Promise, s.Set)
+	if s.Direct() && p.Guarantee > delivery.AtLeastOnce {
+		why := fmt.Sprintf("asked for by delivery: %s: rows leave before the checkpoint", *s.Delivery)
+		return delivery.Promise{Guarantee: delivery.AtLeastOnce, Why: why}
+	}
 	return p
 }
+
+// Direct reports whether the file asks for rows that leave at once: the sink
+// then takes no part in epochs.
+func (s *Sink) Direct() bool { return s.Delivery != nil && *s.Delivery <= delivery.AtLeastOnce }

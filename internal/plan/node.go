@@ -33,16 +33,18 @@ type SourceInfo struct {
 	Rows          bool // makes rows itself: no format, no schema in the file
 	Schema        func(set *spec.Values) []spec.Column
 	Promise       func(set *spec.Values) delivery.Promise
+	Unbounded     func(set *spec.Values) bool // never ends of itself; nil: nobody knows
 }
 
 // SinkInfo describes a sink connector to the planner.
 type SinkInfo struct {
 	Decl          *spec.Decl
 	DefaultFormat string
-	Bytes         bool // takes encoded chunks: the planner puts an Encode node before it
-	Parallel      bool // every task may have a writer of its own
-	Dead          bool // may refuse rows, which become dead letters
-	Internal      bool // no word of the pipeline file
+	Bytes         bool                        // takes encoded chunks: the planner puts an Encode node before it
+	Parallel      bool                        // every task may have a writer of its own
+	Dead          bool                        // may refuse rows, which become dead letters
+	AtEnd         func(set *spec.Values) bool // shows nothing before the input ends; nil: it does
+	Internal      bool                        // no word of the pipeline file
 	Promise       func(set *spec.Values) delivery.Promise
 	Check         func(set *spec.Values, schema *batch.Schema) error
 }
@@ -213,7 +215,7 @@ type Sink struct {
 	Set       *spec.Values
 	Format    string
 	FormatSet *spec.Values
-	// Delivery is what the file demands, nil when it demands nothing.
+	// Delivery is what the file demands, nil when it demands nothing; see Direct.
 	Delivery *delivery.Guarantee
 	// Bytes and Parallel are copied from the SinkInfo of the connector.
 	Bytes, Parallel bool

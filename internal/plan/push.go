@@ -15,8 +15,8 @@ import (
 //	P2  Below select: the condition with the columns replaced by their
 //	    expressions, when that is not dearer than computing the columns for all
 //	    rows, and stays short enough to be read by a person in the plan.
-//	P3  Below call: when it uses no result of the call, and nobody reads the
-//	    dead letters of the call, which would change.
+//	P3  Below call: when it uses no result of the call, and no step or sink of the
+//	    file reads the dead letters of the call, which would change.
 //	P4  Below window: when it uses key columns only, and nobody reads the late
 //	    rows, which would change. Whole windows are dropped, the others are untouched.
 //	P5  Below running: when it uses key columns only. Any other condition would
@@ -41,6 +41,9 @@ type pusher struct {
 func (u *pusher) count() {
 	u.readers = map[Ref]int{}
 	for _, n := range u.plan.Nodes {
+		if IsDeadLetters(n) {
+			continue
+		}
 		for _, in := range n.Inputs {
 			u.readers[in]++
 		}

@@ -36,6 +36,10 @@ func Reference(cat *Catalog) []byte {
 	p.aggregates()
 	p.expressions()
 	p.sinks(cat)
+	p.linef("## How it runs\n")
+	for _, d := range []*spec.Decl{checkpointDecl, stateDecl} {
+		p.part("The section "+d.Name, d)
+	}
 	return p.Bytes()
 }
 
@@ -229,7 +233,11 @@ func typeText(f *spec.Field) string {
 	if len(f.Values) == 0 {
 		return typeNames[f.Type]
 	}
-	return "`" + strings.Join(f.Values, "`, `") + "`"
+	words := "`" + strings.Join(f.Values, "`, `") + "`"
+	if f.Type == spec.Duration {
+		return "duration, or " + words
+	}
+	return words
 }
 
 // rangeText says the bounds of a setting.

@@ -44,6 +44,8 @@ func JSONSchema(cat *Catalog) ([]byte, error) {
 	defs["source"] = edgeSchema(sourceDecl, sources, format(func(f FormatInfo) bool { return f.Reads }), defs)
 	defs["sink"] = edgeSchema(sinkDecl, sinks, format(func(f FormatInfo) bool { return f.Writes }), defs)
 	defs["dead_letters"] = edgeSchema(deadLettersDecl, sinks, format(func(f FormatInfo) bool { return f.Writes }), defs)
+	defs["checkpoint"] = declSchema(checkpointDecl)
+	defs["state"] = declSchema(stateDecl)
 	defs["step"] = stepSchema()
 	defs["function"] = declSchema(functionDecl)
 	out := pipelineSchema()
@@ -187,6 +189,9 @@ func fieldSchema(f *spec.Field) object {
 		out = anyOf(object{"type": "boolean"}, ref("variable"))
 	case spec.Duration:
 		out = anyOf(object{"type": "string", "pattern": durationPattern}, object{"const": 0}, ref("variable"))
+		if len(f.Values) > 0 {
+			out = anyOf(object{"type": "string", "pattern": durationPattern}, object{"enum": f.Values}, ref("variable"))
+		}
 	case spec.Size:
 		out = anyOf(bounds(object{"type": "integer"}), object{"type": "string", "pattern": sizePattern}, ref("variable"))
 	case spec.Enum:

@@ -66,7 +66,7 @@ func TestTheJSONSchemaRefusesWrongShapes(t *testing.T) {
 	s := compiledSchema(t)
 	for _, name := range []string{
 		"connector", "missing-sections", "name", "not-a-mapping", "operation", "range", "schema", "type-wrong",
-		"unknown-key", "unknown-key-checkpoint", "unknown-key-nested", "word",
+		"checkpoint", "checkpoint-word", "unknown-key", "unknown-key-checkpoint", "unknown-key-nested", "word",
 	} {
 		src, err := os.ReadFile(filepath.Join("testdata/errors", name+".yaml"))
 		if err != nil {

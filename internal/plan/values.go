@@ -131,7 +131,13 @@ func (d *decoder) scalar(v *yamlValue, f *spec.Field) (any, bool) {
 		}
 		return v.text == "true", true
 	case spec.Duration:
+		if slices.Contains(f.Values, v.text) {
+			return v.text, true
+		}
 		n, err := parseDuration(v.text)
+		if err != nil && len(f.Values) > 0 {
+			err = fmt.Errorf("%w; or write %s", err, strings.Join(f.Values, ", "))
+		}
 		if err != nil {
 			return wrong(err.Error())
 		}
@@ -155,7 +161,7 @@ func formatSize(x float64) string {
 	for _, u := range []struct {
 		name string
 		unit float64
-	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}} {
+	}{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}} {
 		if x >= u.unit && math.Mod(x, u.unit) == 0 {
 			return strconv.FormatFloat(x/u.unit, 'f', -1, 64) + u.name
 		}
@@ -229,14 +235,13 @@ func (d *decoder) unknownKey(e yamlEntry, what string, known []string) {
 
 // notYet are words that are planned; people who read about them deserve more than "unknown".
 var notYet = map[string]string{
-	"checkpoint": "this version keeps no checkpoints: a crash starts the pipeline from the beginning of its input; leave the key out",
-	"dedupe":     "this version has no dedupe step",
-	"union":      "this version has no union: give each input a step of its own",
-	"join":       "this version has no join",
-	"expand":     "this version has no expand step",
-	"sliding":    "this version has tumbling windows only",
-	"session":    "this version has tumbling windows only",
-	"count":      "this version has tumbling windows only",
+	"dedupe":  "this version has no dedupe step",
+	"union":   "this version has no union: give each input a step of its own",
+	"join":    "this version has no join",
+	"expand":  "this version has no expand step",
+	"sliding": "this version has tumbling windows only",
+	"session": "this version has tumbling windows only",
+	"count":   "this version has tumbling windows only",
 }
 
 // choices is the hint for a word that is not among the known ones.

@@ -40,7 +40,8 @@ type Field struct {
 	// Default is the value when the setting is absent, of the Go type that
 	// Values returns for Type; nil means the zero value.
 	Default any
-	// Values are the allowed words of an Enum.
+	// Values are the allowed words of an Enum, the texts of Strings if not all are, and
+	// the words that a Duration may be instead: Values.String returns such a word.
 	Values []string
 	// Object declares the settings of a Nested field.
 	Object *Decl
@@ -123,7 +124,7 @@ func get[T any](v *Values, name string) T {
 	return x
 }
 
-// String returns a String, Enum, Expression or Secret setting.
+// String returns a String, Enum, Expression or Secret setting, or the word of a Duration.
 func (v *Values) String(name string) string { return get[string](v, name) }
 
 // Int returns an Int or Size setting.
@@ -135,7 +136,7 @@ func (v *Values) Float(name string) float64 { return get[float64](v, name) }
 // Bool returns a Bool setting.
 func (v *Values) Bool(name string) bool { return get[bool](v, name) }
 
-// Duration returns a Duration setting.
+// Duration returns a Duration setting, 0 when it is a word.
 func (v *Values) Duration(name string) time.Duration { return get[time.Duration](v, name) }
 
 // Strings returns a Strings setting.

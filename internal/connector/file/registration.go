@@ -1,6 +1,8 @@
 package file
 
 import (
+	"strings"
+
 	"github.com/gorge-stream/gorge/internal/connector"
 	"github.com/gorge-stream/gorge/internal/delivery"
 	"github.com/gorge-stream/gorge/internal/spec"
@@ -16,6 +18,12 @@ var Registration = connector.Registration{
 	SinkPromise:   sinkPromise,
 	NewSource:     newSource,
 	NewSink:       newSink,
+	NewEpochSink:  newEpochSink,
+	// One file appears when the input ends. A folder gets files all the time, a device every row.
+	AtEnd: func(set *spec.Values) bool {
+		path := set.String("path")
+		return !strings.HasSuffix(path, "/") && !strings.HasPrefix(path, "/dev/")
+	},
 }
 
 // stdinName is the path that means standard input.

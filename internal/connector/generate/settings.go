@@ -18,6 +18,7 @@ var Registration = connector.Registration{
 	Rows:          true,
 	SourceSchema:  func(*spec.Values) []codec.Column { return columns },
 	SourcePromise: promise,
+	Unbounded:     func(set *spec.Values) bool { return set.Int("events") == 0 },
 	NewSource: func(set *spec.Values, env connector.SourceEnv) (connector.Source, error) {
 		return newSource(set, env, time.Now, napThread)
 	},

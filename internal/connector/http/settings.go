@@ -24,6 +24,7 @@ var Registration = connector.Registration{
 		}
 		return delivery.Promise{Guarantee: delivery.Idempotent, Why: "a request may be sent again; its Idempotency-Key lets the receiver drop the repetition"}
 	},
+	Unbounded: func(*spec.Values) bool { return true },
 	NewSource: newSource,
 	NewSink:   newSink,
 	CheckSink: checkSink,
