@@ -2,7 +2,6 @@ package file
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 
@@ -10,45 +9,54 @@ import (
 	"github.com/gorge-stream/gorge/internal/connector"
 )
 
-// appender adds encoded chunks to the end of a file as they come: where the
-// engine keeps dead letters over many runs.
+// appender adds encoded chunks to the end of a file as they come: dead letters of
+// a job without checkpoints, over many runs. It opens the file with the first of them.
 type appender struct {
+	target
+	path   string
 	f      *os.File
+	err    error // sticky
 	closed bool
 }
 
 var _ connector.SinkWriter = (*appender)(nil)
 
-// OpenAppend opens a file, made with its directories if it does not exist, for
-// batches of encoded chunks that are added to what it holds.
-func OpenAppend(path string) (connector.SinkWriter, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, fmt.Errorf("make the directory of %s: %w", path, err)
+// open makes the file, for its owner alone: letters hold rows as they came.
+func (a *appender) open() error {
+	if err := os.MkdirAll(filepath.Dir(a.path), 0o755); err != nil {
+		return a.cannot("make", filepath.Dir(a.path), err)
 	}
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(a.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
+		return a.cannot("open", a.path, err)
 	}
-	return &appender{f: f}, nil
+	a.f = f
+	return nil
 }
 
 // Write adds the chunks; they are readable when it returns.
 func (a *appender) Write(_ context.Context, b *batch.Batch) error {
 	defer b.Release()
+	if a.f == nil && a.err == nil && b.Len() > 0 {
+		a.err = a.open()
+	}
 	for i := range b.Len() {
+		if a.err != nil {
+			break
+		}
 		if _, err := a.f.Write(b.Col(0).Bytes(i)); err != nil {
-			return fmt.Errorf("write %s: %w", a.f.Name(), err)
+			a.err = a.cannot("write", a.path, err)
 		}
 	}
-	return nil
+	return a.err
 }
 
 // Flush does nothing: nothing is kept back.
-func (a *appender) Flush(context.Context) error { return nil }
+func (a *appender) Flush(context.Context) error { return a.err }
 
 // Prepare prepares nothing: appended rows are final at once.
 func (a *appender) Prepare(context.Context, connector.Epoch) (connector.Prepared, error) {
-	return nil, nil
+	return nil, a.err
 }
 
 // Close brings the file to the disk.
@@ -57,12 +65,18 @@ func (a *appender) Close(context.Context, bool) error {
 		return nil
 	}
 	a.closed = true
-	serr, cerr := a.f.Sync(), a.f.Close()
-	if serr != nil {
-		return fmt.Errorf("sync %s: %w", a.f.Name(), serr)
+	err := a.err
+	if a.err = errClosed; a.f == nil {
+		return err
 	}
-	if cerr != nil {
-		return fmt.Errorf("close %s: %w", a.f.Name(), cerr)
+	serr, cerr := a.f.Sync(), a.f.Close()
+	switch {
+	case err != nil:
+		return err
+	case serr != nil:
+		return a.cannot("sync", a.path, serr)
+	case cerr != nil:
+		return a.cannot("close", a.path, cerr)
 	}
 	return nil
 }

@@ -22,13 +22,13 @@ import (
 
 var framed = connector.SinkEnv{Schema: connectortest.Chunks, Encoded: true, Header: []byte("head\n"), Footer: []byte("foot\n")}
 
-func mustSink(t testing.TB, path, compression string) *sink {
+func mustSink(t testing.TB, path, compression string) connector.SinkWriter {
 	t.Helper()
 	s, err := newSink(settings(sinkDecl, map[string]any{"path": path, "compression": compression}), framed)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s.(*sink)
+	return s
 }
 
 func content(t testing.TB, path string, k compress.Kind) string {
@@ -74,7 +74,7 @@ func TestSinkSuite(t *testing.T) {
 
 var chunks = batch.NewPool(connectortest.Chunks, 10)
 
-func write(t testing.TB, s *sink, texts ...string) error {
+func write(t testing.TB, s connector.SinkWriter, texts ...string) error {
 	t.Helper()
 	b := chunks.Get()
 	for i, text := range texts {
@@ -84,7 +84,7 @@ func write(t testing.TB, s *sink, texts ...string) error {
 	return s.Write(t.Context(), b)
 }
 
-func mustWrite(t testing.TB, s *sink, texts ...string) {
+func mustWrite(t testing.TB, s connector.SinkWriter, texts ...string) {
 	t.Helper()
 	if err := write(t, s, texts...); err != nil {
 		t.Fatal(err)
@@ -194,10 +194,12 @@ func TestTwoSinksCannotWriteOnePath(t *testing.T) {
 
 func TestTargetsThatCannotBeWritten(t *testing.T) {
 	dir := t.TempDir()
-	for path, code := range map[string]string{dir: "file/is-directory", filepath.Join(dir, "missing", "out"): "file/cannot-open"} {
+	for path, code := range map[string]string{
+		put(t, dir, "file", nil) + "/": "file/is-no-directory", filepath.Join(dir, "missing", "out"): "file/cannot-open", filepath.Join(dir, "missing", "out") + "/": "file/cannot-make",
+	} {
 		_, err := newSink(settings(sinkDecl, map[string]any{"path": path}), framed)
 		wantCode(t, err, diag.Code(code))
-		if code == "file/cannot-open" && !strings.Contains(fmt.Sprint(err), "missing") {
+		if code != "file/is-no-directory" && !strings.Contains(fmt.Sprint(err), "missing") {
 			t.Errorf("%v does not name the path", err)
 		}
 	}
