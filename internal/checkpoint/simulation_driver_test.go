@@ -73,7 +73,7 @@ func (d *driver) open() bool {
 	}
 	// The opening manifest comes before all else: behind it nobody else decides.
 	opening := *r
-	opening.Number, opening.Epoch, opening.Kind = r.Number+1, r.Epoch+1, checkpoint.Opening
+	opening.Epoch, opening.Kind = r.Epoch+1, checkpoint.Opening
 	if err := d.a.claim(&opening); err != nil {
 		d.failed(err)
 		return false
@@ -208,7 +208,7 @@ func (d *driver) handle(e checkpoint.Event) {
 }
 
 func (d *driver) inject(i checkpoint.Inject) {
-	r := &record{Number: d.latest.Number + 1, Epoch: i.Epoch, Kind: i.Kind, Finished: i.Kind == checkpoint.Ending}
+	r := &record{Epoch: i.Epoch, Kind: i.Kind, Finished: i.Kind == checkpoint.Ending}
 	r.Positions = append(r.Positions, d.latest.Positions...)
 	d.epoch = &epoch{Inject: i, record: r, cancel: make(chan struct{})}
 	for _, b := range d.barriers {
@@ -291,7 +291,7 @@ func (p *process) cutName(epoch uint64, task int) string {
 
 // decide claims the manifest.
 func (d *driver) decide() {
-	e, r := d.epoch, d.epoch.record
+	e, r, before := d.epoch, d.epoch.record, d.latest
 	for i, chain := range d.latest.Chains {
 		if e.Full {
 			chain = nil
@@ -300,11 +300,25 @@ func (d *driver) decide() {
 	}
 	r.Output = append(r.Output, d.durable...)
 	d.spawn("decide", func(a *actor) {
-		err := a.claim(r)
+		err := a.claimBehind(before, r)
 		if a.pause(time.Microsecond) {
 			a.events <- checkpoint.Decided{Epoch: e.Epoch, Err: err}
 		}
 	})
+}
+
+// claimBehind claims the names of abandoned epochs first, with manifests that repeat the
+// one before. So every process that goes on from an epoch needs the next name, and
+// two that know nothing of each other meet there.
+func (a *actor) claimBehind(before, r *record) error {
+	for n := before.Epoch + 1; n < r.Epoch && !failpoint.Bug("simulation-names-of-abandoned-left-free"); n++ {
+		again := *before
+		again.Epoch = n
+		if err := a.claim(&again); err != nil {
+			return err
+		}
+	}
+	return a.claim(r)
 }
 
 var errNoAnswer = errors.New("no answer")

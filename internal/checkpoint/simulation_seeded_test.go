@@ -21,7 +21,7 @@ var seededBugs = []string{
 	"checkpoint-not-full-after-abandon",
 	"checkpoint-barrier-before-drained",
 	"simulation-forget-output-of-abandoned",
-	"simulation-manifest-named-by-epoch",
+	"simulation-names-of-abandoned-left-free",
 	"simulation-recover-before-opening",
 	"simulation-finished-is-not-recovered",
 }

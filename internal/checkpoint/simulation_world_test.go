@@ -12,7 +12,6 @@ import (
 
 	"github.com/gorge-stream/gorge/internal/checkpoint"
 	"github.com/gorge-stream/gorge/internal/checkpoint/checkpointtest"
-	"github.com/gorge-stream/gorge/internal/failpoint"
 )
 
 const keys = 3 // of each task
@@ -94,11 +93,7 @@ func (w *world) failure() string {
 
 // record is the manifest of the simulation.
 type record struct {
-	// Number counts decisions; the object is named after it. Epochs have gaps where
-	// some were abandoned, so that processes which know nothing of each other would not
-	// meet at the same name.
-	Number    uint64
-	Epoch     uint64
+	Epoch     uint64 // 0: nothing was decided yet
 	Kind      checkpoint.Kind
 	Finished  bool
 	Positions []int      // by feed
@@ -106,12 +101,7 @@ type record struct {
 	Output    []string   // what the sink has to commit
 }
 
-func (r *record) name() string {
-	if failpoint.Bug("simulation-manifest-named-by-epoch") {
-		return fmt.Sprintf("manifests/%016x", r.Epoch)
-	}
-	return fmt.Sprintf("manifests/%016x", r.Number)
-}
+func (r *record) name() string { return fmt.Sprintf("manifests/%016x", r.Epoch) }
 
 func (r *record) bytes() []byte {
 	data, err := json.Marshal(r)
@@ -121,7 +111,7 @@ func (r *record) bytes() []byte {
 	return data
 }
 
-// latest reads the latest manifest; one with number 0 when there is none.
+// latest reads the latest manifest; one of epoch 0 when there is none.
 func (w *world) latest() *record {
 	none := &record{Positions: make([]int, len(w.feeds)), Chains: make([][]string, w.tasks)}
 	ctx := context.Background()
@@ -146,7 +136,7 @@ func (w *world) restore(r *record) [][keys]int {
 			var values map[int]int
 			data, err := w.store.Get(context.Background(), name)
 			if err = errors.Join(err, json.Unmarshal(data, &values)); err != nil {
-				w.violationf("manifest %d: %s: %v", r.Number, name, err)
+				w.violationf("manifest %d: %s: %v", r.Epoch, name, err)
 				return state
 			}
 			for k, v := range values {
@@ -170,7 +160,7 @@ func (w *world) checkState(r *record, state [][keys]int) {
 		}
 	}
 	if !slices.Equal(want, state) {
-		w.violationf("state of manifest %d is %v, want %v", r.Number, state, want)
+		w.violationf("state of manifest %d is %v, want %v", r.Epoch, state, want)
 	}
 }
 
@@ -191,7 +181,7 @@ func (w *world) checkVisible(r *record) {
 	}
 	w.mu.Unlock()
 	if bad != nil {
-		w.violationf("output at manifest %d (epoch %d, positions %v): %v", r.Number, r.Epoch, r.Positions, bad)
+		w.violationf("output at manifest %d (positions %v): %v", r.Epoch, r.Positions, bad)
 	}
 }
 
