@@ -343,14 +343,14 @@ func TestWritingARowAllocatesNothing(t *testing.T) {
 	}
 	b := fill(pool.Get(), rows)
 	defer b.Release()
-	w.arena, w.items = make([]byte, 0, 1<<20), make([]item, 0, 4000)
+	w.rows.arena, w.rows.items = make([]byte, 0, 1<<20), make([]item, 0, 4000)
 	n := testing.AllocsPerRun(20, func() {
-		w.arena, w.items = w.arena[:0], w.items[:0]
+		w.rows.reset()
 		b.Retain()
 		if err := w.Write(t.Context(), b); err != nil {
 			t.Fatal(err)
 		}
-		w.sorter.sort(w.arena, w.items)
+		w.rows.sort(0)
 	})
 	if n > 2 { // per batch of 1,000 rows: the closure of the sorter
 		t.Errorf("%v allocations per batch", n)

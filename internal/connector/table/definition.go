@@ -129,7 +129,7 @@ func parseDefinition(p []byte) (*definition, error) {
 	if d.Version != definitionVersion {
 		return nil, fmt.Errorf("definition of a table has version %d, this program reads %d", d.Version, definitionVersion)
 	}
-	if d.ID == 0 || d.Name == "" || len(d.Key) == 0 || len(d.Columns) > maxColumns || d.Width < 0 || d.Width == 1 || d.Retain < 0 || d.Retain > 0 && d.Width == 0 {
+	if d.ID == 0 || d.ID == epochSpace || d.Name == "" || len(d.Key) == 0 || len(d.Columns) > maxColumns || d.Width < 0 || d.Width == 1 || d.Retain < 0 || d.Retain > 0 && d.Width == 0 {
 		return nil, fmt.Errorf("definition of table %q is incomplete", d.Name)
 	}
 	seen := map[string]bool{}

@@ -26,7 +26,7 @@ func failLogForGood() {
 		}
 		return nil
 	}))
-	s, err := openStore("store", files, slog.New(slog.NewJSONHandler(os.Stderr, nil)))
+	s, err := openStore(location{files, "store"}, slog.New(slog.NewJSONHandler(os.Stderr, nil)))
 	if err != nil {
 		os.Exit(99)
 	}
@@ -43,7 +43,7 @@ func TestALogThatCannotBeWrittenEndsTheProcess(t *testing.T) {
 	if !errors.As(err, &exit) || exit.ExitCode() != ExitStore {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, want := range []string{"cannot write its log", "injected", `"hint"`} {
+	for _, want := range []string{"cannot be written", "write", ".log", "injected", `"hint"`} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("%q is missing in %s", want, out)
 		}

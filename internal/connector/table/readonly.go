@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -23,21 +22,9 @@ func ServeStored(dir string, mux connector.Mux) (io.Closer, error) {
 	if err != nil {
 		return nil, openError(dir, err)
 	}
-	files := vfs.Default
-	if _, err := files.Stat(files.PathJoin(dir, createdFile)); errors.Is(err, fs.ErrNotExist) {
-		return nil, diag.New("table/no-store", "there is no table store in %s", dir).
-			WithHint("name the data directory of the engine; it holds %q once a pipeline with a table has run", Dir)
-	}
-	lock, err := pebble.LockDirectory(dir, files)
+	s, err := openStored(location{vfs.Default, dir})
 	if err != nil {
-		return nil, lockError(dir, err)
-	}
-	s := &store{dir: dir, log: slog.New(slog.DiscardHandler), now: time.Now, tables: map[string]*table{}, refs: 1}
-	opts := s.options(files)
-	opts.Lock, opts.ReadOnly = lock, true
-	s.db, err = pebble.Open(dir, opts)
-	if err = errors.Join(err, lock.Close()); err != nil {
-		return nil, openError(dir, err)
+		return nil, err
 	}
 	all, err := s.definitions()
 	if err != nil {
@@ -48,6 +35,27 @@ func ServeStored(dir string, mux connector.Mux) (io.Closer, error) {
 		a.add(newTable(s, d))
 	}
 	return closer(s.release), nil
+}
+
+// openStored opens a database for reading alone.
+func openStored(at location) (*store, error) {
+	s := newStore(at, slog.New(slog.DiscardHandler))
+	s.refs = 1
+	if _, err := s.disk.Stat(s.disk.PathJoin(s.dir, createdFile)); errors.Is(err, fs.ErrNotExist) {
+		return nil, diag.New("table/no-store", "there is no table store in %s", s.dir).
+			WithHint("name the data directory of the engine; it holds %q once a pipeline with a table has run", Dir)
+	}
+	lock, err := pebble.LockDirectory(s.dir, s.disk)
+	if err != nil {
+		return nil, lockError(s.dir, err)
+	}
+	opts := s.options()
+	opts.Lock, opts.ReadOnly = lock, true
+	s.db, err = pebble.Open(s.dir, opts)
+	if err = errors.Join(err, lock.Close()); err != nil {
+		return nil, openError(s.dir, err)
+	}
+	return s, nil
 }
 
 // closer makes a function an io.Closer.

@@ -11,6 +11,8 @@ import (
 
 	"log/slog"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/gorge-stream/gorge/internal/batch"
 	"github.com/gorge-stream/gorge/internal/connector"
 	"github.com/gorge-stream/gorge/internal/delivery"
@@ -38,13 +40,11 @@ var Registration = connector.Registration{
 		},
 		Example: "table: {key: [device_id, window_start], retain: 30d}",
 	},
-	SinkPromise: func(*spec.Values) delivery.Promise {
-		return delivery.Promise{Guarantee: delivery.AtMostOnce,
-			Why: "without checkpoints, rows that a crash found on their way into the table are lost; a table is made durable when the pipeline ends"}
-	},
-	Dead:      true,
-	NewSink:   newSink,
-	CheckSink: checkSink,
+	SinkPromise:  func(*spec.Values) delivery.Promise { return delivery.Promise{Guarantee: delivery.ExactlyOnce} },
+	Dead:         true,
+	NewSink:      newSink,
+	NewEpochSink: newEpochSink,
+	CheckSink:    checkSink,
 }
 
 // maxRetain keeps retain far from the ends of time.
@@ -53,7 +53,8 @@ const maxRetain = 200 * 365 * 24 * time.Hour
 // tableName is what can be a path segment of a URL as it is.
 var tableName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
 
-func newSink(set *spec.Values, env connector.SinkEnv) (connector.SinkWriter, error) {
+// openTable opens the table of a sink. Its store is to be released, and it closed.
+func openTable(set *spec.Values, env connector.SinkEnv) (*table, error) {
 	if err := checkSink(set, env.Schema); err != nil {
 		return nil, err
 	}
@@ -69,11 +70,14 @@ func newSink(set *spec.Values, env connector.SinkEnv) (connector.SinkWriter, err
 		}
 		dir = filepath.Join(env.DataDir, Dir)
 	}
-	log := env.Log
+	log, files := env.Log, env.FS
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	s, err := acquire(dir, log)
+	if files == nil {
+		files = vfs.Default
+	}
+	s, err := acquire(dir, files, log)
 	if err != nil {
 		return nil, place(err, set)
 	}
@@ -81,22 +85,46 @@ func newSink(set *spec.Values, env connector.SinkEnv) (connector.SinkWriter, err
 	if err != nil {
 		return nil, errors.Join(place(err, set), s.release())
 	}
-	w := newWriter(t, env.Schema)
-	w.dead = func(code, reason string, row []byte) {
+	return t, nil
+}
+
+// lister returns what puts the table on the API of the engine, which is there at once.
+func lister(mux connector.Mux, t *table) func() (remove func()) {
+	a := apiOn(mux)
+	return func() func() {
+		if a == nil {
+			return func() {}
+		}
+		return a.add(t)
+	}
+}
+
+// newSink makes a writer that takes no part in epochs.
+func newSink(set *spec.Values, env connector.SinkEnv) (connector.SinkWriter, error) {
+	t, err := openTable(set, env)
+	if err != nil {
+		return nil, err
+	}
+	dead := func(code, reason string, row []byte) {
 		if env.Dead != nil {
 			env.Dead(code, reason, "", row)
 		}
 	}
-	remove := func() {}
-	if a := apiOn(env.HTTP); a != nil {
-		remove = a.add(t)
-	}
-	w.onClose = func() error {
+	remove := lister(env.HTTP, t)()
+	return newWriter(newEncoder(t, env.Schema, dead), func() error {
 		remove()
 		t.close()
-		return s.release()
+		return t.store.release()
+	}), nil
+}
+
+// newEpochSink makes a table for a job with checkpoints.
+func newEpochSink(set *spec.Values, env connector.SinkEnv) (connector.Sink, error) {
+	t, err := openTable(set, env)
+	if err != nil {
+		return nil, err
 	}
-	return w, nil
+	return &epochSink{table: t, schema: env.Schema, sizes: defaultSizes, list: lister(env.HTTP, t)}, nil
 }
 
 // place puts a refusal at the sink in the user's file.

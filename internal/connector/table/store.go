@@ -1,11 +1,11 @@
 package table
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -17,10 +17,6 @@ import (
 
 	"github.com/gorge-stream/gorge/internal/diag"
 )
-
-// ExitStore is the exit code of the process when the write-ahead log of a store
-// cannot be written (invariant T5).
-const ExitStore = 74
 
 // The sizes of a store. Larger memory tables write a little faster, a larger cache
 // reads hot blocks faster; small blocks suit reads of single keys.
@@ -38,42 +34,62 @@ const createdFile = "created"
 
 // store is one Pebble database with the tables in it.
 type store struct {
-	dir string
-	db  *pebble.DB
-	log *slog.Logger
-	now func() time.Time
+	at   location
+	dir  string // of at
+	disk *disk
+	db   *pebble.DB
+	log  *slog.Logger
+	now  func() time.Time
+	busy sync.WaitGroup // of writes that run beside their callers
 
 	mu     sync.Mutex
 	tables map[string]*table // guarded by mu; those opened for writing or found by a read-only store
 	refs   int               // guarded by openStores.mu
+	closed chan struct{}     // closed when the last holder has closed the database
 }
 
-// openStores are the stores that this process has open for writing, by
-// directory. Pebble's lock is per process, so sinks of one engine must share.
+// location is where a store lies.
+type location struct {
+	files vfs.FS
+	dir   string
+}
+
+// openStores are the stores that this process has open for writing. Pebble's lock
+// is per process, so sinks of one engine must share.
 var openStores = struct {
-	mu    sync.Mutex
-	byDir map[string]*store
-}{byDir: map[string]*store{}}
+	mu sync.Mutex
+	by map[location]*store
+}{by: map[location]*store{}}
 
 // acquire opens the store in dir, or takes part in it when it is open already.
 // Every acquire needs a release.
-func acquire(dir string, log *slog.Logger) (*store, error) {
+func acquire(dir string, files vfs.FS, log *slog.Logger) (*store, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, diag.New("table/open", "the path %s of the table store is not usable", dir).WithCause(err)
 	}
+	at := location{files, abs}
 	openStores.mu.Lock()
 	defer openStores.mu.Unlock()
-	if s := openStores.byDir[abs]; s != nil {
-		s.refs++
-		return s, nil
+	for {
+		s := openStores.by[at]
+		if s == nil {
+			break
+		}
+		if s.refs > 0 {
+			s.refs++
+			return s, nil
+		}
+		openStores.mu.Unlock() // it is about to be closed
+		<-s.closed
+		openStores.mu.Lock()
 	}
-	s, err := openStore(abs, vfs.Default, log)
+	s, err := openStore(at, log)
 	if err != nil {
 		return nil, err
 	}
 	s.refs = 1
-	openStores.byDir[abs] = s
+	openStores.by[at] = s
 	return s, nil
 }
 
@@ -84,39 +100,78 @@ func (s *store) retain() {
 	s.refs++
 }
 
-// release gives up one hold; the last one closes the database.
+// release gives up one hold; the last one closes the database. Then a write that
+// waits for space on the disk fails, and the process ends.
 func (s *store) release() error {
 	openStores.mu.Lock()
-	defer openStores.mu.Unlock()
-	if s.refs--; s.refs > 0 {
+	s.refs--
+	left := s.refs
+	openStores.mu.Unlock()
+	if left > 0 {
 		return nil
 	}
-	delete(openStores.byDir, s.dir)
-	if err := s.db.Close(); err != nil {
+	close(s.disk.hurry)
+	s.busy.Wait()
+	err := s.db.Close()
+	openStores.mu.Lock()
+	defer openStores.mu.Unlock()
+	if openStores.by[s.at] == s {
+		delete(openStores.by, s.at)
+	}
+	close(s.closed)
+	if err != nil {
 		return fmt.Errorf("close the table store %s: %w", s.dir, err)
 	}
 	return nil
 }
 
+// do runs a write of the database and waits for it until ctx ends: on a full disk
+// a write may take any time. Behind an error it may still be under way.
+func (s *store) do(ctx context.Context, write func() error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	s.busy.Go(func() { done <- write() })
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	if s.disk.isFull() {
+		return diag.New("table/disk-full", "the disk of the table store %s is full", s.dir).WithCause(ctx.Err()).
+			WithHint("make space (df -h %s), then start again: nothing that was decided is lost", s.dir)
+	}
+	return ctx.Err()
+}
+
 // openStore opens or makes the database for writing.
-func openStore(dir string, files vfs.FS, log *slog.Logger) (*store, error) {
-	if err := files.MkdirAll(dir, 0o700); err != nil {
+func openStore(at location, log *slog.Logger) (*store, error) {
+	dir := at.dir
+	s := newStore(at, log)
+	if err := s.disk.MkdirAll(dir, 0o700); err != nil {
 		return nil, diag.New("table/open", "the directory %s of the table store cannot be made", dir).WithCause(err).
 			WithHint("check its owner and permissions, or set another data directory")
 	}
-	lock, err := pebble.LockDirectory(dir, files)
+	lock, err := pebble.LockDirectory(dir, s.disk)
 	if err != nil {
 		return nil, lockError(dir, err)
 	}
-	s := &store{dir: dir, log: log, now: time.Now, tables: map[string]*table{}}
-	opts := s.options(files)
+	opts := s.options()
 	opts.Lock = lock
 	s.db, err = openOrCreate(dir, opts)
 	// The database has a hold of its own on the lock, if it is open.
 	if err = errors.Join(err, lock.Close()); err != nil {
 		return nil, openError(dir, err)
 	}
+	s.disk.armed.Store(true)
 	return s, nil
+}
+
+// newStore makes a store that is not open yet.
+func newStore(at location, log *slog.Logger) *store {
+	return &store{at: at, dir: at.dir, disk: newDisk(at.files, at.dir, log), log: log, now: time.Now,
+		tables: map[string]*table{}, closed: make(chan struct{})}
 }
 
 // openOrCreate opens a store that was completely created, and makes one otherwise.
@@ -188,19 +243,19 @@ func writeMark(files vfs.FS, dir, mark string) error {
 }
 
 // options are the settings of the database.
-func (s *store) options(files vfs.FS) *pebble.Options {
+func (s *store) options() *pebble.Options {
 	o := &pebble.Options{
-		FS:                          thrifty{files},
+		FS:                          s.disk,
 		FormatMajorVersion:          pebble.FormatNewest,
 		MemTableSize:                memTableBytes,
 		MemTableStopWritesThreshold: 4,
 		CacheSize:                   cacheBytes,
 		MaxOpenFiles:                openFiles,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
-		Logger:                      storeLog{s.log, s.dir},
+		Logger:                      storeLog{s.disk},
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) {
-				s.log.Error("the table store cannot write: pipelines wait until it can", "dir", s.dir, "error", err)
+				s.log.Error("the table store has trouble with its files", "dir", s.dir, "error", err)
 			},
 			// Without this Pebble ends the process, and a read would do what it liked.
 			DataCorruption: func(i pebble.DataCorruptionInfo) {
@@ -213,53 +268,6 @@ func (s *store) options(files vfs.FS) *pebble.Options {
 		o.Levels[i].BlockSize = blockBytes
 	}
 	return o
-}
-
-// thrifty is a file system that does not reserve space: Pebble would reserve a
-// whole log for every few rows of a small table, and it gains nothing by it.
-type thrifty struct{ vfs.FS }
-
-// Create makes a file that takes the space of its bytes.
-func (t thrifty) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	f, err := t.FS.Create(name, c)
-	if err != nil {
-		return nil, err
-	}
-	return thriftyFile{f}, nil
-}
-
-// ReuseForWrite takes over a log that is of no use any more.
-func (t thrifty) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	f, err := t.FS.ReuseForWrite(from, to, c)
-	if err != nil {
-		return nil, err
-	}
-	return thriftyFile{f}, nil
-}
-
-type thriftyFile struct{ vfs.File }
-
-// Preallocate does nothing.
-func (thriftyFile) Preallocate(int64, int64) error { return nil }
-
-// storeLog passes on what Pebble has to say. Its progress is of no interest to a user.
-type storeLog struct {
-	log *slog.Logger
-	dir string
-}
-
-func (l storeLog) Infof(string, ...any) {}
-func (l storeLog) Errorf(format string, args ...any) {
-	l.log.Error("table store", "dir", l.dir, "error", fmt.Sprintf(format, args...))
-}
-
-// Fatalf is called with locks of the database held, after a write to the log
-// failed: what is on disk is unknown and no call may return. So the process ends.
-func (l storeLog) Fatalf(format string, args ...any) {
-	l.log.Error("the table store cannot write its log: the process ends so that nothing unwritten is taken for written",
-		"dir", l.dir, "error", fmt.Sprintf(format, args...), "exit_code", ExitStore,
-		"hint", "check the disk (space, errors in the kernel log), then start again")
-	os.Exit(ExitStore) //nolint:forbidigo // Pebble demands that Fatalf does not return
 }
 
 func lockError(dir string, err error) error {

@@ -195,7 +195,7 @@ func TestRowsWithoutTimeAreKept(t *testing.T) {
 
 func TestASecondProcessIsRefused(t *testing.T) {
 	if dir := os.Getenv("TABLE_TEST_LOCKED"); dir != "" {
-		_, err := acquire(dir, slog.New(slog.DiscardHandler))
+		_, err := acquire(dir, vfs.Default, slog.New(slog.DiscardHandler))
 		fmt.Print(diag.Format(err))
 		return
 	}
@@ -343,7 +343,7 @@ func TestAHalfMadeStoreIsMadeAgainButNothingElseIsTouched(t *testing.T) {
 		if foreign {
 			put("holiday.jpg", "picture")
 		}
-		s, err := openStore("store", files, log)
+		s, err := openStore(location{files, "store"}, log)
 		if foreign {
 			wantCode(t, err, "table/open")
 			if _, err := files.Stat("store/MANIFEST-000001"); err != nil {

@@ -173,6 +173,13 @@ func (t *table) keepFrom(newest uint64) uint64 {
 	return t.first
 }
 
+// kept notes that the buckets before first are gone.
+func (t *table) kept(first uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.first = max(t.first, first)
+}
+
 // drop removes every bucket before first. Whole files of old buckets go at once,
 // the edges with the next compactions: no row is read for it.
 func (t *table) drop(first uint64) error {

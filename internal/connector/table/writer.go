@@ -1,12 +1,9 @@
 package table
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"sort"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -14,64 +11,33 @@ import (
 	"github.com/gorge-stream/gorge/internal/connector"
 )
 
-// The bounds of what a writer gathers before it sorts and writes: the rows of a
-// closed window fit, and the more rows are sorted together the better.
-const (
-	gatherBytes = 32 << 20
-	gatherRows  = 1 << 20
-	commitBytes = 1 << 20
-)
+// commitBytes is the size of the batches of a writer without epochs.
+const commitBytes = 1 << 20
 
-// writer is the sink writer of one task.
+// writer is the sink writer of one task in a job without epochs.
 type writer struct {
-	table *table
-	dead  func(code, reason string, row []byte)
+	*encoder
 	// onClose takes the table off the API and releases the store.
 	onClose func() error
 
-	keyCols []int           // positions in the batch, in order of the key
-	valCols []int           // positions in the batch in order of the definition, -1: not made any more
-	timeCol int             // position in the batch of the time of the buckets, -1: one bucket
-	cols    []*batch.Column // scratch: valCols of the current batch
-
-	arena   []byte
-	items   []item // of the rows in the arena
-	newest  uint64 // latest bucket among them
-	sorter  sorter
-	touched byte // keeps the touching of rows ahead from being optimised away
+	rows    gathered
 	pending *pebble.Batch
 	closed  bool
 }
 
 var _ connector.SinkWriter = (*writer)(nil)
 
-func newWriter(t *table, schema *batch.Schema) *writer {
-	w := &writer{table: t, timeCol: -1, pending: t.store.db.NewBatchWithSize(commitBytes + commitBytes/8)}
-	for _, k := range t.def.Key {
-		w.keyCols = append(w.keyCols, schema.Index(k))
-	}
-	for _, v := range t.vals {
-		w.valCols = append(w.valCols, schema.Index(t.def.Columns[v].Name))
-	}
-	w.cols = make([]*batch.Column, len(w.valCols))
-	if t.def.Width > 0 {
-		w.timeCol = w.keyCols[t.def.timeKey()]
-	}
-	return w
+func newWriter(e *encoder, onClose func() error) *writer {
+	return &writer{encoder: e, onClose: onClose, pending: e.table.store.db.NewBatchWithSize(commitBytes + commitBytes/8)}
 }
 
 // Write gathers the rows of b; it writes them when enough have come together.
 func (w *writer) Write(ctx context.Context, b *batch.Batch) error {
 	defer b.Release()
-	for k, c := range w.valCols {
-		w.cols[k] = nil
-		if c >= 0 {
-			w.cols[k] = b.Col(c)
-		}
-	}
+	w.begin(b)
 	for i := range b.Len() {
-		w.add(b, i)
-		if len(w.arena) >= gatherBytes || len(w.items) >= gatherRows {
+		w.add(&w.rows, b, i)
+		if w.rows.full(gatherBytes) {
 			if err := w.Flush(ctx); err != nil {
 				return err
 			}
@@ -80,81 +46,35 @@ func (w *writer) Write(ctx context.Context, b *batch.Batch) error {
 	return nil
 }
 
-// add puts row i into the arena.
-func (w *writer) add(b *batch.Batch, i int) {
-	off := len(w.arena)
-	start := off + rowHead
-	bucket := uint64(0)
-	if w.timeCol >= 0 {
-		if c := b.Col(w.timeCol); c.IsNull(i) {
-			bucket = noTime
-		} else {
-			bucket = bucketOf(c.Int64s()[i], w.table.def.Width)
-			w.newest = max(w.newest, bucket)
-		}
-	}
-	a := binary.LittleEndian.AppendUint64(w.arena, 0) // rowHead
-	a = appendPrefix(a, w.table.def.ID, bucket)
-	for _, c := range w.keyCols {
-		a = appendKeyColumn(a, b.Col(c), i)
-	}
-	key := len(a) - start
-	a = appendRow(a, w.cols, i)
-	value := len(a) - start - key
-	if key-prefixLen > maxKeyBytes || value > maxRowBytes {
-		w.arena = a[:off]
-		w.dead("too_long", fmt.Sprintf("key of %d and values of %d bytes: a table takes %d and %d", key-prefixLen, value, maxKeyBytes, maxRowBytes),
-			appendJSONRow(nil, b, i))
-		return
-	}
-	binary.LittleEndian.PutUint32(a[off:], uint32(key))
-	binary.LittleEndian.PutUint32(a[off+4:], uint32(value))
-	w.arena = a
-	w.items = append(w.items, item{off: uint32(off)})
-}
-
 // Flush sorts and writes what was gathered. When it returns, reads see the rows.
 func (w *writer) Flush(context.Context) error {
-	if len(w.items) == 0 {
+	if len(w.rows.items) == 0 {
 		return nil
 	}
-	defer func() { w.arena, w.items, w.newest = w.arena[:0], w.items[:0], 0 }()
-	first := w.table.keepFrom(w.newest)
-	w.sorter.sort(w.arena, w.items)
-	old := sort.Search(len(w.items), func(i int) bool { return binary.BigEndian.Uint64(w.sorter.key(w.items[i])[4:]) >= first })
-	w.table.expired.Add(int64(old))
-	if err := w.write(w.items[old:]); err != nil {
+	defer w.rows.reset()
+	first := w.table.keepFrom(w.rows.newest)
+	w.table.expired.Add(int64(w.rows.sort(first)))
+	if err := w.write(); err != nil {
 		return fmt.Errorf("write table %s: %w", w.table.def.Name, err)
 	}
-	w.table.fresh.Add(int64(len(w.items) - old))
+	w.table.fresh.Add(int64(len(w.rows.items)))
 	return w.table.drop(first)
 }
 
-// ahead is how many rows before its turn a row is touched: in order of keys the
-// arena is read all over, and misses that overlap cost a fraction.
-const ahead = 16
-
-// write commits rows in order, of each key the last (T1).
-func (w *writer) write(sorted []item) error {
-	touched := byte(0)
-	for n, i := range sorted {
-		if n+ahead < len(sorted) {
-			touched |= w.arena[sorted[n+ahead].off]
-		}
-		key, value := rowAt(w.arena, i.off)
-		if n+1 < len(sorted) && bytes.Equal(key, w.sorter.key(sorted[n+1])) {
-			continue
-		}
+// write commits the rows in order.
+func (w *writer) write() error {
+	err := w.rows.each(func(key, value []byte) error {
 		if err := w.pending.Set(key, value, nil); err != nil {
 			return err
 		}
 		if w.pending.Len() >= commitBytes {
-			if err := w.commit(); err != nil {
-				return err
-			}
+			return w.commit()
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	w.touched = touched
 	return w.commit()
 }
 
@@ -169,7 +89,7 @@ func (w *writer) commit() error {
 	return nil
 }
 
-// Prepare writes what was gathered; a table takes no part in epochs.
+// Prepare is for writers of a connector.Sink alone.
 func (w *writer) Prepare(ctx context.Context, _ connector.Epoch) (connector.Prepared, error) {
 	return nil, w.Flush(ctx)
 }
@@ -185,8 +105,13 @@ func (w *writer) Close(ctx context.Context, _ bool) error {
 	if err == nil {
 		err = w.table.store.db.LogData(nil, pebble.Sync)
 	}
-	if n := w.table.expired.Load(); n > 0 {
-		w.table.store.log.Warn("rows were not written because they were older than retain", "table", w.table.def.Name, "rows", n)
-	}
+	w.table.sayExpired()
 	return errors.Join(err, w.pending.Close(), w.onClose())
+}
+
+// sayExpired tells how many rows were too old.
+func (t *table) sayExpired() {
+	if n := t.expired.Load(); n > 0 {
+		t.store.log.Warn("rows were not written because they were older than retain", "table", t.def.Name, "rows", n)
+	}
 }
