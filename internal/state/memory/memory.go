@@ -13,6 +13,20 @@
 // groups is a run of slots. Collisions go to the next slot, around the end. The
 // load stays under 7/10.
 //
+// # Cuts
+//
+// What holds up the task at a cut is a copy of memory: of a pane that is written
+// whole its table as it is, holes included (one memmove is twice as fast as picking
+// the records out); of others the changed records, by one mark per slot. All the
+// rest happens in Chunks. Panes that are written whole anyway keep no marks: those
+// made since the last cut, and those of which more than half has changed. So a
+// backend that is never cut tracks nothing.
+//
+//	M1  A cut shares nothing with its panes but the bytes of long keys, which are
+//	    never overwritten while a cut may refer to them (see pane.clear).
+//	M2  A mark moves with its record: rebuild, sort.
+//	M3  A pane that is not fresh names every record that it deletes.
+//
 // The package does not know what the words of a record mean.
 package memory
 
@@ -24,6 +38,7 @@ import (
 	"unsafe"
 
 	"github.com/gorge-stream/gorge/internal/batch"
+	"github.com/gorge-stream/gorge/internal/failpoint"
 	"github.com/gorge-stream/gorge/internal/keygroup"
 	"github.com/gorge-stream/gorge/internal/record"
 	"github.com/gorge-stream/gorge/internal/state"
@@ -49,9 +64,14 @@ type Backend struct {
 	spare  *pane // of a dropped pane, for the next one
 	hint   int   // slots of the last dropped pane
 	order  ordering
+	cut    *cut // the only one, reused; nil before the first
+	load   loading
 }
 
-var _ state.Backend = (*Backend)(nil)
+var (
+	_ state.Backend = (*Backend)(nil)
+	_ state.Durable = (*Backend)(nil)
+)
 
 // New makes a backend for the keys of the given groups.
 func New(layout state.Layout, groups keygroup.Range) *Backend {
@@ -59,7 +79,9 @@ func New(layout state.Layout, groups keygroup.Range) *Backend {
 }
 
 // Pane returns the pane with the id, new and empty if there is none.
-func (s *Backend) Pane(id int64) (state.Pane, error) {
+func (s *Backend) Pane(id int64) (state.Pane, error) { return s.pane(id) }
+
+func (s *Backend) pane(id int64) (*pane, error) {
 	i, ok := slices.BinarySearch(s.ids, id)
 	if ok {
 		return s.panes[i], nil
@@ -70,9 +92,14 @@ func (s *Backend) Pane(id int64) (state.Pane, error) {
 		p.clear()
 	} else {
 		p = &pane{owner: s, stride: keyWords + len(s.layout.Init)}
+		p.perSlot = math.MaxUint64/uint64(p.stride) + 1
 		if err := p.allocate(s.hint); err != nil {
 			return nil, err
 		}
+		p.refresh()
+	}
+	if failpoint.Bug("memory-recreated-pane-not-new") && s.cut != nil {
+		p.fresh = false
 	}
 	s.ids = slices.Insert(s.ids, i, id)
 	s.panes = slices.Insert(s.panes, i, p)
@@ -109,12 +136,16 @@ func (s *Backend) Bytes() int64 {
 	if s.spare != nil {
 		n += s.spare.bytes()
 	}
+	if s.cut != nil {
+		n += s.cut.bytes.Load()
+	}
 	return n
 }
 
-// bytes returns the memory of the table and its arenas.
+// bytes returns the memory of the table, its arenas and what is kept for the next cut.
 func (p *pane) bytes() int64 {
-	return int64(p.slots)*int64(p.stride)*8 + int64(cap(p.keys)+cap(p.values))
+	return int64(p.slots)*int64(p.stride)*8 + int64(cap(p.keys)+cap(p.values)) +
+		int64(cap(p.marks))*8 + int64(cap(p.gone.Views))*16 + int64(cap(p.gone.Arena))
 }
 
 // Close frees the panes.
@@ -125,25 +156,41 @@ func (s *Backend) Close() {
 		}
 	}
 	s.panes, s.ids, s.spare = nil, nil, nil
+	if s.cut != nil {
+		s.cut.orphan()
+	}
 }
 
 // pane is one table. See the package doc.
 type pane struct {
-	owner  *Backend
-	base   unsafe.Pointer
-	free   func()
-	stride int // words of a slot
-	slots  int
-	limit  int // records before the table grows
-	scale  keygroup.Scale
-	n      int
-	keys   []byte // bytes of long keys
-	values []byte // arena of the accumulators
+	owner     *Backend
+	base      unsafe.Pointer
+	free      func()
+	stride    int // words of a slot
+	slots     int
+	limit     int // records before the table grows
+	scale     keygroup.Scale
+	n         int
+	keys      []byte // bytes of long keys
+	values    []byte // arena of the accumulators
+	compacted int    // bytes of values when texts of deleted records were last dropped
 	// bytesAt is scratch of probeLong.
 	bytesAt []uint32
 	// wrapped is the number of records at the start of the table that are last in
 	// the order of the hashes, as of the start of the last Scan.
 	wrapped int
+
+	// fresh: the cut before knows nothing of the pane; the next one writes it whole.
+	fresh bool
+	// marks tells by slot which records were located since the last cut. Empty: the
+	// next cut writes the pane whole, and nobody needs to know.
+	marks   []uint64
+	perSlot uint64 // 2^64 / stride, rounded up: the upper half of its product with a word offset is the slot
+	located int    // a bound of the number of marks; see mark
+	gone    state.Keys
+	loaded  []int32 // records by group, while the state is loaded; see expect
+	// keysIn is the cut that has keys, or nil.
+	keysIn *cut
 }
 
 func (p *pane) allocate(slots int) error {
@@ -165,9 +212,15 @@ func (p *pane) release() {
 	p.base, p.keys, p.values = nil, nil, nil
 }
 
+// clear empties the pane, so that it can be another one.
 func (p *pane) clear() {
 	clear(unsafe.Slice((*uint64)(p.base), p.slots*p.stride))
 	p.n, p.keys, p.values = 0, p.keys[:0], p.values[:0]
+	if p.keysIn.refersTo() && !failpoint.Bug("memory-keys-shared-with-reused-pane") {
+		p.keys = nil
+	}
+	p.keysIn, p.loaded, p.compacted = nil, nil, 0
+	p.refresh()
 }
 
 func (p *pane) slot(i uint32) *[keyWords]uint64 {
@@ -197,9 +250,15 @@ func (p *pane) Locate(k *state.Keys, refs []record.Ref) error {
 		prefetch(p.base, &refs[0], n)
 	}
 	if k.Long {
-		return p.probeLong(k, refs)
+		if err := p.probeLong(k, refs); err != nil {
+			return err
+		}
+	} else {
+		p.probe(k, refs)
 	}
-	p.probe(k, refs)
+	if len(p.marks) > 0 {
+		p.mark(refs)
+	}
 	return nil
 }
 
@@ -317,15 +376,20 @@ func (p *pane) candidate(word uint32, v *batch.View, k *state.Keys, i int) uint3
 	}
 }
 
-func (p *pane) longKey(s *[keyWords]uint64) []byte {
+func (p *pane) longKey(s *[keyWords]uint64) []byte { return longKey(s, p.keys) }
+
+func longKey(s *[keyWords]uint64, arena []byte) []byte {
 	at := s[1] >> 32
-	return p.keys[at : at+s[0]&(taken-1)]
+	return arena[at : at+s[0]&(taken-1)]
 }
 
 // hash returns the hash of the key in a taken slot.
-func (p *pane) hash(s *[keyWords]uint64) uint64 {
+func (p *pane) hash(s *[keyWords]uint64) uint64 { return hashOf(s, p.keys) }
+
+// hashOf returns the hash of the key in a taken slot whose long keys are in the arena.
+func hashOf(s *[keyWords]uint64, arena []byte) uint64 {
 	if long(s[0]) {
-		return batch.HashBytes(p.longKey(s))
+		return batch.HashBytes(longKey(s, arena))
 	}
 	return batch.Hash(viewWord(s[0]), s[1])
 }
@@ -336,55 +400,6 @@ func viewWord(w0 uint64) uint64 {
 		return w0
 	}
 	return w0 &^ taken
-}
-
-// grow makes room for n records. Small tables double, large ones grow by half,
-// which keeps the memory per key down.
-func (p *pane) grow(n int) error {
-	slots := p.slots
-	for slots*loadNum/loadDen < n {
-		if slots < 1<<18 {
-			slots *= 2
-		} else {
-			slots += slots / 2
-		}
-	}
-	return p.rebuild(slots, nil)
-}
-
-// rebuild moves the records for which keep is true (nil: all) to a table of the given size.
-func (p *pane) rebuild(slots int, keep func(record.Ref) bool) error {
-	to := *p
-	if err := to.allocate(slots); err != nil {
-		return err
-	}
-	if keep != nil {
-		to.keys = nil
-	}
-	to.n = 0
-	words := uintptr(p.stride)
-	for i := range uint32(p.slots) {
-		s := p.slot(i)
-		if s[0] == 0 || keep != nil && !keep(i*uint32(p.stride)+keyWords) {
-			continue
-		}
-		j := to.scale.Slot(p.hash(s))
-		for to.slot(j)[0] != 0 {
-			if j++; j == uint32(to.slots) {
-				j = 0
-			}
-		}
-		d := to.slot(j)
-		copy(unsafe.Slice((*uint64)(unsafe.Pointer(d)), words), unsafe.Slice((*uint64)(unsafe.Pointer(s)), words))
-		if keep != nil && long(s[0]) {
-			d[1] = uint64(len(to.keys))<<32 | s[1]&math.MaxUint32
-			to.keys = append(to.keys, p.longKey(s)...)
-		}
-		to.n++
-	}
-	p.free()
-	*p = to
-	return nil
 }
 
 // Scan walks the taken slots in the order of the hashes. At the start it puts
@@ -420,18 +435,4 @@ func (p *pane) Keys(refs []record.Ref, k *state.Keys) {
 		}
 		k.Views = append(k.Views, v)
 	}
-}
-
-// Retain rebuilds the table without the records for which keep is false.
-func (p *pane) Retain(keep func(r record.Ref) bool) error {
-	kept := 0
-	for i := range uint32(p.slots) {
-		if p.slot(i)[0] != 0 && keep(i*uint32(p.stride)+keyWords) {
-			kept++
-		}
-	}
-	if kept == p.n {
-		return nil
-	}
-	return p.rebuild(max(minSlots, kept*2), keep)
 }

@@ -25,6 +25,10 @@ func TestConformance(t *testing.T) {
 	statetest.Run(t, func(l state.Layout, g keygroup.Range) state.Backend { return New(l, g) })
 }
 
+func TestDurable(t *testing.T) {
+	statetest.RunDurable(t, func(l state.Layout, g keygroup.Range) statetest.DurableBackend { return New(l, g) })
+}
+
 var schema = &batch.Schema{Time: -1, Fields: []batch.Field{{Name: "k", Kind: batch.String}}}
 
 // located fills a pane with n keys of 11 bytes in batches of 1,024.

@@ -42,7 +42,7 @@ func (p *pane) sortRun(first, n int) {
 	if len(o.slot) < p.stride {
 		o.slot = make([]uint64, p.stride)
 	}
-	ranks := o.ranks[:n]
+	ranks, tracked := o.ranks[:n], len(p.marks) > 0
 	for i := range n {
 		r := p.rank(first, p.words(p.around(first+i)))
 		if i == 0 || !r.less(ranks[i-1]) {
@@ -50,13 +50,20 @@ func (p *pane) sortRun(first, n int) {
 			continue
 		}
 		copy(o.slot, p.words(p.around(first+i)))
+		marked := tracked && p.marked(uint32(p.around(first+i)))
 		j := i
 		for ; j > 0 && r.less(ranks[j-1]); j-- {
 			ranks[j] = ranks[j-1]
 			copy(p.words(p.around(first+j)), p.words(p.around(first+j-1)))
+			if tracked {
+				p.moveMark(p.around(first+j), p.around(first+j-1))
+			}
 		}
 		ranks[j] = r
 		copy(p.words(p.around(first+j)), o.slot)
+		if tracked {
+			p.putMark(p.around(first+j), marked)
+		}
 	}
 }
 
