@@ -70,7 +70,7 @@ const (
 
 // shape looks at what is there; a name that ends with a slash is a folder also when there is none.
 func (t *target) shape() (shape, error) {
-	info, err := t.fs.Stat(t.path)
+	info, err := t.fs.Stat(filepath.Clean(t.path))
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && isFolder(t.path):
 		return folderOfParts, nil
