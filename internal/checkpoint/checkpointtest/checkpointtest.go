@@ -305,7 +305,7 @@ func oddNames(t *testing.T, s checkpoint.Store) {
 }
 
 func cancelled(t *testing.T, s checkpoint.Store) {
-	must(t, s.Put(t.Context(), "chunks/kept", nil))
+	must(t, s.Put(t.Context(), "chunks/kept", []byte("kept")))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, getErr := s.Get(ctx, "chunks/kept")
