@@ -32,7 +32,7 @@ func (e *engine) parts(registry *prometheus.Registry) job.Parts {
 	return job.Parts{
 		Connectors: connectors,
 		Formats:    formats,
-		State:      func(l state.Layout, g keygroup.Range) state.Backend { return memory.New(l, g) },
+		State:      func(l state.Layout, g keygroup.Range) (job.KeyedState, error) { return memory.New(l, g), nil },
 		Function: func(ctx context.Context, f plan.Function, args []batch.Kind) (job.Function, error) {
 			seconds := latency.WithLabelValues(f.Name)
 			return e.openFunction(ctx, f, args, func(_ int, d time.Duration) { seconds.Observe(d.Seconds()) })

@@ -162,6 +162,16 @@ func (e *Edge) Mark(watermark batch.Time, dry bool) error {
 	return nil
 }
 
+// Barrier sends a barrier to every receiver, in place of a mark; nothing is under way then.
+func (e *Edge) Barrier(b Barrier) error {
+	for i := range e.to.Inboxes {
+		if err := e.push(i, Message{Kind: Cut, Seq: e.seq, Barrier: b}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (e *Edge) push(to int, m Message) error {
 	waited, err := e.to.Inboxes[to].Push(e.to.Input, e.to.Sender, m)
 	e.blocked += waited

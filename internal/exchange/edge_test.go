@@ -49,6 +49,9 @@ func TestEveryRowReachesTheOwnerOfItsKeyInOrder(t *testing.T) {
 			for {
 				_, m, _, err := box.Pop()
 				if err != nil {
+					t.Fatal(err)
+				}
+				if m.Kind == Mark && m.Watermark == batch.MaxTime {
 					break
 				}
 				if m.Kind == Mark {

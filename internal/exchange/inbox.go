@@ -1,7 +1,6 @@
 package exchange
 
 import (
-	"errors"
 	"sync"
 	"time"
 
@@ -33,9 +32,6 @@ type Limits struct {
 // DefaultLimits keep both sides busy and the memory of an inbox small.
 var DefaultLimits = Limits{Messages: 64, Bytes: 4 << 20}
 
-// ErrEnded is returned by Pop when every input has delivered its last mark.
-var ErrEnded = errors.New("every input has ended")
-
 // Inbox is the bounded queue in front of a task: one FIFO per sender, merged
 // into one sequence per input. Push may be called by all senders at once, Pop by
 // the task that owns the inbox.
@@ -58,7 +54,10 @@ type input struct {
 	next    uint64 // Seq that is being delivered, for One
 	parts   []part // where each sender is in the block, for All
 	mark    Message
-	ended   bool
+	// barrier is the one that the input has come to, while others have not; nothing is
+	// taken from it since heldAt.
+	barrier *Barrier
+	heldAt  time.Time
 }
 
 // part is where a sender is in the block.
@@ -115,7 +114,8 @@ func (b *Inbox) Push(in, sender int, m Message) (waited time.Duration, err error
 }
 
 // Pop returns the next message in sequence and its input, waiting for it, and
-// for how long it waited. The error is ErrEnded or what Close was given.
+// for how long it waited. A Cut comes from all inputs at once: the input is -1
+// when there are several. The error is what Close was given.
 func (b *Inbox) Pop() (in int, m Message, waited time.Duration, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -131,24 +131,12 @@ func (b *Inbox) Pop() (in int, m Message, waited time.Duration, err error) {
 			}
 			return in, m, waited, nil
 		}
-		if b.ended() {
-			return 0, Message{}, waited, ErrEnded
-		}
 		if !b.waiting {
 			b.waiting = true
 			start = time.Now()
 		}
 		b.arrived.Wait()
 	}
-}
-
-func (b *Inbox) ended() bool {
-	for _, q := range b.inputs {
-		if !q.ended {
-			return false
-		}
-	}
-	return true
 }
 
 // take returns a message that is next in its input, inputs in turn.
@@ -162,31 +150,55 @@ func (b *Inbox) take() (int, Message, bool) {
 			return at, m, true
 		}
 	}
-	return 0, Message{}, false
+	return b.aligned()
 }
 
-func (b *Inbox) takeFrom(q *input) (Message, bool) {
-	if q.gather == One {
-		for s := range q.senders {
-			f := &q.senders[s]
-			if f.n == 0 || f.head().Seq != q.next {
-				continue
-			}
-			m := b.remove(f)
-			if m.Kind == Mark {
-				q.next++
-				q.ended = m.Watermark == batch.MaxTime
-			}
-			return m, true
+// aligned returns the barrier when every input has come to it.
+func (b *Inbox) aligned() (int, Message, bool) {
+	first := b.inputs[0]
+	for _, q := range b.inputs {
+		if q.barrier == nil {
+			return 0, Message{}, false
 		}
+		if q.heldAt.Before(first.heldAt) {
+			first = q
+		}
+	}
+	m := Message{Kind: Cut, Barrier: *first.barrier, Seq: first.mark.Seq}
+	in := 0
+	if len(b.inputs) > 1 {
+		in, m.Aligned = -1, time.Since(first.heldAt)
+	}
+	for _, q := range b.inputs {
+		q.barrier = nil
+		q.begin()
+	}
+	return in, m, true
+}
+
+// hold keeps the input back at a barrier.
+func (q *input) hold(m Message) {
+	q.barrier, q.heldAt = &m.Barrier, time.Now()
+	q.mark.Seq = m.Seq
+}
+
+// takeFrom returns the next message of an input that is not held back.
+func (b *Inbox) takeFrom(q *input) (Message, bool) {
+	if q.barrier != nil {
 		return Message{}, false
+	}
+	if q.gather == One {
+		return b.takeOne(q)
 	}
 	for {
 		s := q.lowest()
 		if s < 0 {
 			out := q.mark
+			if out.Kind == Cut {
+				q.hold(out)
+				return Message{}, false
+			}
 			q.begin()
-			q.ended = out.Watermark == batch.MaxTime
 			return out, true
 		}
 		f := &q.senders[s]
@@ -203,8 +215,32 @@ func (b *Inbox) takeFrom(q *input) (Message, bool) {
 			q.mark.Seq = m.Seq
 			q.mark.Watermark = min(q.mark.Watermark, m.Watermark)
 			q.mark.Dry = q.mark.Dry || m.Dry
+		case Cut:
+			q.parts[s].marked = true
+			q.mark = m
 		}
 	}
+}
+
+// takeOne returns the next message of an input of which each Seq comes from one sender.
+func (b *Inbox) takeOne(q *input) (Message, bool) {
+	for s := range q.senders {
+		f := &q.senders[s]
+		if f.n == 0 || f.head().Seq != q.next {
+			continue
+		}
+		m := b.remove(f)
+		switch m.Kind {
+		case Mark:
+			q.next++
+		case Cut:
+			q.next++
+			q.hold(m)
+			return Message{}, false
+		}
+		return m, true
+	}
+	return Message{}, false
 }
 
 // lowest returns the sender whose part of the block is next: the lowest, of equal

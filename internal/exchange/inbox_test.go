@@ -32,11 +32,8 @@ func push(t *testing.T, in *Inbox, input, sender int, m Message) {
 func drain(t *testing.T, in *Inbox) string {
 	t.Helper()
 	var out []string
-	for {
+	for ended := 0; ended < len(in.inputs); {
 		_, m, _, err := in.Pop()
-		if errors.Is(err, ErrEnded) {
-			return strings.Join(out, " ")
-		}
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -48,9 +45,11 @@ func drain(t *testing.T, in *Inbox) string {
 		w := fmt.Sprint(m.Watermark)
 		if m.Watermark == batch.MaxTime {
 			w = "end"
+			ended++
 		}
 		out = append(out, fmt.Sprintf("|%d:%s", m.Seq, w))
 	}
+	return strings.Join(out, " ")
 }
 
 func TestGatherOneFollowsTheSequence(t *testing.T) {
@@ -202,14 +201,17 @@ func TestTwoStagesUnderLoad(t *testing.T) {
 					return
 				}
 				_, _ = last.Push(0, i, msg)
+				if msg.Kind == Mark && msg.Watermark == batch.MaxTime {
+					return
+				}
 			}
 		})
 	}
 	seen, marks := int64(-1), 0
-	for {
+	for marks < blocks {
 		_, m, _, err := last.Pop()
 		if err != nil {
-			break
+			t.Fatal(err)
 		}
 		if m.Kind == Mark {
 			marks++

@@ -15,6 +15,8 @@
 //	    one sender; from any other stage (gather All) it comes from every sender.
 //	O3  A receiver delivers all messages of Seq n before any of n+1; those of
 //	    several senders in the order of the senders; then one Mark.
+//	    A barrier takes the place of a Mark, and comes once from all inputs of a
+//	    receiver: those that have it wait for the others.
 //	O4  A sender that is one of several tells all receivers when it comes to rows
 //	    with a higher batch.Batch.Before within a block (the results of the next
 //	    window). O3 then holds part by part.
@@ -31,7 +33,11 @@
 // never waits for a queue that is full of higher ones.
 package exchange
 
-import "github.com/gorge-stream/gorge/internal/batch"
+import (
+	"time"
+
+	"github.com/gorge-stream/gorge/internal/batch"
+)
 
 // Kind is the kind of a message.
 type Kind uint8
@@ -41,7 +47,18 @@ const (
 	Data Kind = iota // a batch
 	Part             // the sender begins the next part of a block
 	Mark             // the end of a block, with the watermark behind it
+	Cut              // a barrier, which has a Seq of its own
 )
+
+// Barrier cuts the stream into epochs: what comes before it belongs to the epoch,
+// what follows does not. It never overtakes anything and nothing overtakes it.
+type Barrier struct {
+	Epoch uint64
+	// Full: all state is to be copied, not only what has changed.
+	Full bool
+	// Last: the stream ends here. Final: because the input has ended.
+	Last, Final bool
+}
 
 // Message is what travels on an edge.
 type Message struct {
@@ -54,4 +71,8 @@ type Message struct {
 	Watermark batch.Time
 	// Dry of a Mark: the input has run dry for now, so what is kept back should come out.
 	Dry bool
+	// Barrier of a Cut; Aligned is for how long the receiver held back inputs that
+	// had it already.
+	Barrier Barrier
+	Aligned time.Duration
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/gorge-stream/gorge/internal/batch"
+	"github.com/gorge-stream/gorge/internal/checkpoint"
 	"github.com/gorge-stream/gorge/internal/deadletter"
 	"github.com/gorge-stream/gorge/internal/exchange"
 	"github.com/gorge-stream/gorge/internal/keygroup"
@@ -56,14 +57,30 @@ func (b *builder) build(ctx context.Context) error {
 		b.status[n] = s
 		b.nodes = append(b.nodes, s)
 	}
+	if err := b.openCheckpoints(ctx); err != nil {
+		return err
+	}
 	b.connect()
 	for i := range b.plan.Stages {
 		if err := b.stage(ctx, i); err != nil {
 			return err
 		}
 	}
+	b.Job.epochs = newEpochs(b.Job, b.coordination(), b.keeper)
 	return nil
 }
+
+// coordination returns what the coordinator goes by.
+func (b *builder) coordination() checkpoint.Config {
+	if b.keeper == nil {
+		return checkpoint.Config{First: 1, Failures: 1, Off: true}
+	}
+	c := b.plan.Checkpoint
+	return checkpoint.Config{Interval: c.Interval, Timeout: c.Timeout, Failures: maxFailures, First: b.keeper.first}
+}
+
+// maxFailures is how many checkpoints in a row may fail until the job does.
+const maxFailures = 5
 
 // tasks returns the number of tasks of a stage.
 func (b *builder) width(stage int) int {
@@ -145,9 +162,9 @@ func (b *builder) stage(ctx context.Context, i int) error {
 		for _, e := range b.entries[i] {
 			inputs = append(inputs, c.consumersOf(e.readers))
 		}
-		chain := task.NewChain(b.ctx, c.chain, nil, c.edges)
+		chain := task.NewChain(b.ctx, c.chain, nil, c.edges, c.passed())
 		run := &task.Task{Name: name, Inbox: b.boxes[i][t], Inputs: inputs, Chain: chain, Stats: &task.Stats{}}
-		b.tasks = append(b.tasks, runnable{name: name, stats: run.Stats, inbox: run.Inbox, run: run.Run, abandon: func() error { return chain.Close(false) }})
+		b.tasks = append(b.tasks, runnable{name: name, stats: run.Stats, inbox: run.Inbox, run: run.Run, nodes: c.planNodes, abandon: func() error { return chain.Close(false) }})
 	}
 	return nil
 }
@@ -201,8 +218,11 @@ type chainBuilder struct {
 	*builder
 	stage, task, tasks int
 	chain              []task.Node
-	index              map[*plan.Node]int
-	edges              []*exchange.Edge
+	planNodes          []*plan.Node // of chain
+	// cut copies the state of the node being made, nil when it has none.
+	cut   func(full bool) (state.Cut, error)
+	index map[*plan.Node]int
+	edges []*exchange.Edge
 }
 
 // nodes adds the nodes of the stage in order and wires their consumers.
@@ -219,6 +239,7 @@ func (c *chainBuilder) nodes(ctx context.Context, nodes []*plan.Node) error {
 		c.status[n].add(made.Stats)
 		c.index[n] = len(c.chain)
 		c.chain = append(c.chain, made)
+		c.planNodes = append(c.planNodes, n)
 	}
 	for _, n := range nodes {
 		i, ok := c.index[n]
@@ -230,6 +251,12 @@ func (c *chainBuilder) nodes(ctx context.Context, nodes []*plan.Node) error {
 		}
 	}
 	return nil
+}
+
+// passed returns what the next task tells of the barriers that it passes.
+func (c *chainBuilder) passed() func(task.Passage) {
+	i := len(c.Job.tasks)
+	return func(p task.Passage) { c.Job.epochs.passed(i, p) }
 }
 
 // consumers returns who reads an output: nodes of this chain and edges to other stages.
@@ -287,5 +314,5 @@ func (c *chainBuilder) function(name string) *plan.Function {
 
 // abandon closes the operators and sinks of a chain that never ran.
 func (c *chainBuilder) abandon() {
-	_ = task.NewChain(c.ctx, c.chain, nil, c.edges).Close(false)
+	_ = task.NewChain(c.ctx, c.chain, nil, c.edges, nil).Close(false)
 }

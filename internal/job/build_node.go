@@ -3,12 +3,14 @@ package job
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gorge-stream/gorge/internal/agg"
 	"github.com/gorge-stream/gorge/internal/batch"
 	"github.com/gorge-stream/gorge/internal/codec"
 	"github.com/gorge-stream/gorge/internal/connector"
+	"github.com/gorge-stream/gorge/internal/delivery"
 	"github.com/gorge-stream/gorge/internal/diag"
 	"github.com/gorge-stream/gorge/internal/expr"
 	"github.com/gorge-stream/gorge/internal/keygroup"
@@ -22,15 +24,16 @@ import (
 
 // node makes the operator or sink of a plan node for one task.
 func (c *chainBuilder) node(ctx context.Context, n *plan.Node) (task.Node, error) {
+	c.cut = nil
 	op, err := c.operator(ctx, n)
 	if err != nil {
 		return task.Node{}, err
 	}
 	if op != nil {
-		return task.Node{Op: op}, nil
+		return task.Node{Op: op, Cut: c.cut}, nil
 	}
 	refused := &task.Refused{Step: n.Name}
-	sink, err := c.sink(n, n.Op.(*plan.Sink), refused.Row)
+	sink, err := c.sink(ctx, n, n.Op.(*plan.Sink), refused.Row)
 	return task.Node{Sink: sink, Refused: refused}, err
 }
 
@@ -47,11 +50,11 @@ func (c *chainBuilder) operator(ctx context.Context, n *plan.Node) (operator.Ope
 	case *plan.Project:
 		return c.project(n, op, in)
 	case *plan.WindowAggregate:
-		return c.windowAggregate(n, op)
+		return c.windowAggregate(ctx, n, op)
 	case *plan.Combine:
 		return c.combine(n, op)
 	case *plan.Running:
-		return c.running(n, op, in)
+		return c.running(ctx, n, op, in)
 	case *plan.Call:
 		return c.call(ctx, n, op, in)
 	case *plan.Encode:
@@ -137,7 +140,7 @@ func (c *chainBuilder) windowConfig(n *plan.Node, op *plan.WindowAggregate, rows
 	}, nil
 }
 
-func (c *chainBuilder) windowAggregate(n *plan.Node, op *plan.WindowAggregate) (operator.Operator, error) {
+func (c *chainBuilder) windowAggregate(ctx context.Context, n *plan.Node, op *plan.WindowAggregate) (operator.Operator, error) {
 	from := n.Inputs[0]
 	input := c.portPool(from)
 	rows := input.Schema()
@@ -151,7 +154,9 @@ func (c *chainBuilder) windowAggregate(n *plan.Node, op *plan.WindowAggregate) (
 	if op.Combine {
 		cfg.Partial = len(op.Keys) + 1
 	}
-	cfg.State = c.state(n, cfg.Aggregates.Set.Init(), c.groups())
+	if cfg.State, err = c.state(ctx, n, cfg.Aggregates, cfg.Aggregates.Set.Init()); err != nil {
+		return nil, err
+	}
 	return operator.NewWindowAggregate(cfg), nil
 }
 
@@ -161,13 +166,35 @@ func (c *chainBuilder) combine(n *plan.Node, op *plan.Combine) (operator.Operato
 	if err != nil {
 		return nil, err
 	}
-	// Before the exchange a task meets keys of every group.
-	cfg.State = c.state(n, cfg.Aggregates.Set.Init(), keygroup.All)
+	// Before the exchange a task meets keys of every group. Nothing outlives a block,
+	// so that there is nothing to copy at a barrier.
+	made, err := c.parts.State(state.Layout{Init: cfg.Aggregates.Set.Init()}, keygroup.All)
+	if err != nil {
+		return nil, err
+	}
+	cfg.State = c.status[n].track(made)
 	return operator.NewCombine(cfg), nil
 }
 
-func (c *chainBuilder) state(n *plan.Node, init []uint64, groups keygroup.Range) state.Backend {
-	return c.status[n].track(c.parts.State(state.Layout{Init: init}, groups))
+// state makes the state of a step in the task, with what the checkpoint has of it.
+func (c *chainBuilder) state(ctx context.Context, n *plan.Node, aggs *operator.Aggregates, init []uint64) (state.Backend, error) {
+	layout := state.Layout{Init: init}
+	if aggs.Set.KeepsTexts() {
+		layout.MoveTexts = aggs.Set.MoveTexts
+	}
+	made, err := c.parts.State(layout, c.groups())
+	if err != nil {
+		return nil, err
+	}
+	if c.keeper != nil {
+		s := c.keeper.shard(len(c.Job.tasks), len(c.chain), n, c.groups(), len(init), made)
+		if err := c.keeper.restore(ctx, s); err != nil {
+			made.Close()
+			return nil, err
+		}
+		c.cut = s.cut
+	}
+	return c.status[n].track(made), nil
 }
 
 // passedOn returns the input column of each output column that is not among the
@@ -184,15 +211,19 @@ func passedOn(in, out *batch.Schema, added int) []int {
 	return from
 }
 
-func (c *chainBuilder) running(n *plan.Node, op *plan.Running, in *batch.Schema) (operator.Operator, error) {
+func (c *chainBuilder) running(ctx context.Context, n *plan.Node, op *plan.Running, in *batch.Schema) (operator.Operator, error) {
 	aggs, err := aggregates(op.Stats, in)
+	if err != nil {
+		return nil, err
+	}
+	kept, err := c.state(ctx, n, aggs, operator.RunningInit(aggs, op.TTL.Microseconds()))
 	if err != nil {
 		return nil, err
 	}
 	return operator.NewRunning(operator.RunningConfig{
 		Keys:       state.NewKeyEncoder(in, columns(in, op.Keys)),
 		Aggregates: aggs,
-		State:      c.state(n, operator.RunningInit(aggs, op.TTL.Microseconds()), c.groups()),
+		State:      kept,
 		Out:        c.pool(n),
 		Inputs:     passedOn(in, n.Schema, len(op.Stats)),
 		TTL:        op.TTL.Microseconds(),
@@ -250,13 +281,38 @@ func (c *chainBuilder) open(ctx context.Context, f *plan.Function, args []batch.
 	return fn, nil
 }
 
-func (c *chainBuilder) sink(n *plan.Node, op *plan.Sink, dead func(code, reason, detail string, row []byte)) (connector.SinkWriter, error) {
+// sink makes the writer of a sink in the task.
+func (c *chainBuilder) sink(ctx context.Context, n *plan.Node, op *plan.Sink, dead func(code, reason, detail string, row []byte)) (connector.SinkWriter, error) {
 	reg := c.parts.Connectors[op.Connector]
+	env, err := c.sinkEnv(n, op)
+	if err != nil {
+		return nil, err
+	}
+	if c.keeper == nil || reg.NewEpochSink == nil || op.Delivery != nil && *op.Delivery <= delivery.AtLeastOnce {
+		env.Dead = dead
+		return reg.NewSink(op.Set, env)
+	}
+	i := slices.IndexFunc(c.sinks, func(s epochSink) bool { return s.node == n })
+	if i < 0 {
+		sink, err := reg.NewEpochSink(op.Set, env)
+		if err != nil {
+			return nil, err
+		}
+		i = len(c.sinks)
+		c.sinks = append(c.sinks, epochSink{n, sink})
+		last, committables := c.keeper.sinkAt(n.Name)
+		if err := sink.Recover(ctx, last, committables); err != nil {
+			return nil, fmt.Errorf("sink %s: recover: %w", n.Name, err)
+		}
+	}
+	return c.sinks[i].sink.Writer(ctx, connector.WriterEnv{Task: c.task, Dead: dead})
+}
+
+func (c *chainBuilder) sinkEnv(n *plan.Node, op *plan.Sink) (connector.SinkEnv, error) {
 	from := n.Inputs[0]
 	env := connector.SinkEnv{
-		Name: n.Name, Schema: c.portPool(from).Schema(), FormatValues: op.FormatSet,
-		DataDir: c.opts.DataDir, HTTP: c.opts.HTTP, Log: c.opts.Log.With("sink", n.Name), Terminal: c.opts.Terminal,
-		Dead: dead,
+		Name: n.Name, Schema: c.portPool(from).Schema(), FormatValues: op.FormatSet, Writers: c.tasks,
+		DataDir: c.opts.DataDir, FS: c.opts.FS, HTTP: c.opts.HTTP, Log: c.opts.Log.With("sink", n.Name), Terminal: c.opts.Terminal,
 	}
 	if f, ok := c.parts.Formats[op.Format]; ok {
 		env.Format = &f
@@ -267,11 +323,11 @@ func (c *chainBuilder) sink(n *plan.Node, op *plan.Sink, dead func(code, reason,
 	if enc, ok := from.Node.Op.(*plan.Encode); ok && from.Port == plan.Main {
 		e, err := env.Format.NewEncoder(enc.Set, enc.Schema)
 		if err != nil {
-			return nil, err
+			return env, err
 		}
 		env.Encoded, env.Header, env.Footer = true, e.Header(), e.Footer()
 	}
-	return reg.NewSink(op.Set, env)
+	return env, nil
 }
 
 func micros(d time.Duration) int64 { return d.Microseconds() }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/gorge-stream/gorge/internal/checkpoint"
 	"github.com/gorge-stream/gorge/internal/codec"
 	"github.com/gorge-stream/gorge/internal/connector"
 	"github.com/gorge-stream/gorge/internal/diag"
@@ -27,7 +28,7 @@ func (b *builder) openSource(ctx context.Context, n *plan.Node, op *plan.Source)
 	env := connector.SourceEnv{
 		Name: n.Name, FormatValues: op.FormatSet, Schema: op.Columns, Columns: readColumns(n, op), Batch: n.Schema,
 		BlockBytes: b.opts.BlockBytes, BatchRows: b.opts.BatchRows, Limits: codec.Limits{}.WithDefaults(),
-		HTTP: b.opts.HTTP, Log: b.opts.Log.With("source", n.Name),
+		HTTP: b.opts.HTTP, Log: b.opts.Log.With("source", n.Name), DataDir: b.opts.DataDir, FS: b.opts.FS, Epochs: b.keeper != nil,
 	}
 	s := &sourceStage{node: n, op: op, decoded: op.Format != ""}
 	if s.decoded {
@@ -47,12 +48,20 @@ func (b *builder) openSource(ctx context.Context, n *plan.Node, op *plan.Source)
 		_ = src.Close()
 		return nil, err
 	}
+	i := len(b.feeds)
 	s.feed = task.NewFeed(task.FeedConfig{
-		Source: src, Splits: splits,
-		Time: watermark.Config{MaxDisorder: micros(op.EventTime.MaxDisorder), IdleAfter: micros(op.EventTime.IdleAfter), MaxAhead: micros(op.EventTime.MaxAhead)},
-		Now:  func() int64 { return b.opts.Now().UnixMicro() },
+		Source: src, Splits: splits, Tasks: b.width(n.Stage),
+		OnEnd:     func() { b.Job.epochs.ended() },
+		OnBarrier: func(epoch uint64, at checkpoint.Source) { b.Job.epochs.sourceAt(i, epoch, at) },
+		Time:      watermark.Config{MaxDisorder: micros(op.EventTime.MaxDisorder), IdleAfter: micros(op.EventTime.IdleAfter), MaxAhead: micros(op.EventTime.MaxAhead)},
+		Now:       func() int64 { return b.opts.Now().UnixMicro() },
 	})
-	b.feeds = append(b.feeds, namedFeed{n.Name, s.feed})
+	b.feeds = append(b.feeds, namedFeed{n.Name, op.Connector, src, s.feed})
+	if at := b.keeper.sourceAt(n.Name); at != nil {
+		if err := s.feed.Restore(*at); err != nil {
+			return nil, err
+		}
+	}
 	return s, nil
 }
 
@@ -82,7 +91,7 @@ func (s *sourceStage) addTask(c *chainBuilder, name string) error {
 	heads := c.consumers(plan.Ref{Node: s.node, Port: plan.Main})
 	dead := c.consumers(plan.Ref{Node: s.node, Port: plan.Dead})
 	run := &task.Source{
-		Name: name, Step: s.node.Name, Feed: s.feed, Pool: c.pool(s.node), OnBad: task.BadPolicy(s.op.OnBadRecord),
+		Name: name, Index: c.task, Step: s.node.Name, Feed: s.feed, Pool: c.pool(s.node), OnBad: task.BadPolicy(s.op.OnBadRecord),
 		DeadTo: dead, Stats: &task.Stats{}, Rows: &task.SourceStats{},
 	}
 	if s.decoded {
@@ -92,10 +101,10 @@ func (s *sourceStage) addTask(c *chainBuilder, name string) error {
 		}
 		run.Decoder = d
 	}
-	run.Chain = task.NewChain(c.ctx, c.chain, heads, c.edges)
+	run.Chain = task.NewChain(c.ctx, c.chain, heads, c.edges, c.passed())
 	c.status[s.node].sources = append(c.status[s.node].sources, run.Rows)
 	c.Job.tasks = append(c.Job.tasks, runnable{
-		name: name, stats: run.Stats,
+		name: name, stats: run.Stats, nodes: c.planNodes,
 		run:     func() error { return run.Run(c.ctx) },
 		abandon: func() error { return run.Chain.Close(false) },
 	})

@@ -13,7 +13,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/gorge-stream/gorge/internal/batch"
+	"github.com/gorge-stream/gorge/internal/checkpoint"
 	"github.com/gorge-stream/gorge/internal/codec"
 	"github.com/gorge-stream/gorge/internal/connector"
 	"github.com/gorge-stream/gorge/internal/exchange"
@@ -30,9 +33,15 @@ type Parts struct {
 	Connectors map[string]connector.Registration
 	Formats    map[string]codec.Format
 	// State makes the backend of one operator in one task.
-	State func(layout state.Layout, groups keygroup.Range) state.Backend
+	State func(layout state.Layout, groups keygroup.Range) (KeyedState, error)
 	// Function opens a user-defined function for arguments of the given kinds.
 	Function func(ctx context.Context, f plan.Function, args []batch.Kind) (Function, error)
+}
+
+// KeyedState is the state of one operator in one task.
+type KeyedState interface {
+	state.Backend
+	state.Durable
 }
 
 // Function is an open user-defined function.
@@ -51,7 +60,9 @@ type Options struct {
 	HTTP        connector.Mux // nil: no HTTP
 	Log         *slog.Logger
 	Now         func() time.Time
-	Terminal    bool // standard output is a terminal
+	Terminal    bool         // standard output is a terminal
+	FS          vfs.FS       // of everything that has to be durable
+	Checkpoints *Checkpoints // nil: none
 }
 
 // Defaults of Options.
@@ -74,6 +85,9 @@ type Job struct {
 	inboxes   []*exchange.Inbox
 	functions map[string]Function
 	nodes     []*nodeStatus
+	sinks     []epochSink
+	keeper    *keeper // nil without checkpoints
+	epochs    *epochs
 
 	started atomic.Int64 // nanoseconds since 1970
 	ended   atomic.Int64
@@ -83,8 +97,15 @@ type Job struct {
 }
 
 type namedFeed struct {
-	name string
-	feed *task.Feed
+	name, connector string
+	source          connector.Source
+	feed            *task.Feed
+}
+
+// epochSink is a sink that takes part in epochs.
+type epochSink struct {
+	node *plan.Node
+	sink connector.Sink
 }
 
 // runnable is one task and how to run it.
@@ -92,6 +113,7 @@ type runnable struct {
 	name  string
 	stats *task.Stats
 	inbox *exchange.Inbox // nil for source tasks
+	nodes []*plan.Node    // by node of the chain
 	run   func() error
 	// abandon closes the chain of a task that never ran.
 	abandon func() error
@@ -104,6 +126,7 @@ func (j *Job) Run(ctx context.Context) error {
 	unwatch := context.AfterFunc(ctx, func() { j.fail(context.Cause(ctx)) })
 	defer unwatch()
 	var wg sync.WaitGroup
+	wg.Go(func() { j.epochs.run(j.ctx) })
 	for _, t := range j.tasks {
 		wg.Go(func() {
 			if err := t.run(); err != nil {
@@ -127,9 +150,14 @@ func (j *Job) Abandon() {
 	j.close()
 }
 
-// Stop ends the input: what the sources have accepted is processed, windows
-// close as at the end of a file, and Run returns.
+// Stop ends the run. With checkpoints it takes a last one, from which the next run
+// goes on. Without, it ends the input: what the sources have accepted is processed,
+// windows close as at the end of a file.
 func (j *Job) Stop() {
+	if j.keeper != nil {
+		j.epochs.tell(checkpoint.Stop{})
+		return
+	}
 	for _, f := range j.feeds {
 		f.feed.Stop()
 	}
@@ -163,6 +191,9 @@ func (j *Job) close() {
 	}
 	for _, b := range j.inboxes {
 		b.Close(task.ErrStopped)
+	}
+	for _, s := range j.sinks {
+		errs = append(errs, s.sink.Close())
 	}
 	for _, f := range j.functions {
 		errs = append(errs, f.Close())

@@ -199,7 +199,7 @@ func build(t *testing.T, pipeline string, src *lines, parallelism, rows int) *ha
 	h.job, err = job.Build(t.Context(), p, job.Parts{
 		Connectors: map[string]connector.Registration{"mem": mem, "picky": picky, "late": late},
 		Formats:    map[string]codec.Format{"json": json.Format},
-		State:      func(l state.Layout, g keygroup.Range) state.Backend { return memory.New(l, g) },
+		State:      func(l state.Layout, g keygroup.Range) (job.KeyedState, error) { return memory.New(l, g), nil },
 	}, job.Options{Parallelism: parallelism, BatchRows: rows, BlockBytes: 1 << 10, Log: slog.New(slog.DiscardHandler), Now: time.Now})
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"github.com/gorge-stream/gorge/internal/connector"
 	"github.com/gorge-stream/gorge/internal/exchange"
 	"github.com/gorge-stream/gorge/internal/operator"
+	"github.com/gorge-stream/gorge/internal/state"
 )
 
 // Consumer is where a batch goes: a later node of the same chain, or an edge.
@@ -21,6 +22,8 @@ type Node struct {
 	// Op is nil for a sink.
 	Op   operator.Operator
 	Sink connector.SinkWriter
+	// Cut copies the operator's state; nil when it has none that outlives a block.
+	Cut func(full bool) (state.Cut, error)
 	// Refused takes what the sink refuses; nil for an operator, and for a sink that refuses nothing.
 	Refused   *Refused
 	Consumers [operator.Ports][]Consumer
@@ -32,6 +35,16 @@ type NodeStats struct {
 	In, Out, Dead operator.Counter
 }
 
+// Passage is what a task hands over when it passes a barrier. By node of its chain:
+// state is nil where there is none, and so is output that needs no commit.
+type Passage struct {
+	Epoch    uint64
+	Cuts     []state.Cut
+	Prepared []connector.Prepared
+	// Pause is for how long the task copied and cut, Aligned for how long it held inputs back.
+	Pause, Aligned time.Duration
+}
+
 // Chain is the operators of one task in topological order. Only the goroutine
 // of the task touches it.
 type Chain struct {
@@ -40,12 +53,14 @@ type Chain struct {
 	outs  []output
 	heads []Consumer
 	edges []*exchange.Edge
+	// passed takes what is handed over at a barrier; it must be quick.
+	passed func(Passage)
 }
 
 // NewChain makes a chain. heads take what enters the task; edges are all edges
-// that leave it.
-func NewChain(ctx context.Context, nodes []Node, heads []Consumer, edges []*exchange.Edge) *Chain {
-	c := &Chain{ctx: ctx, nodes: nodes, heads: heads, edges: edges}
+// that leave it; passed is told of every barrier and must be quick.
+func NewChain(ctx context.Context, nodes []Node, heads []Consumer, edges []*exchange.Edge, passed func(Passage)) *Chain {
+	c := &Chain{ctx: ctx, nodes: nodes, heads: heads, edges: edges, passed: passed}
 	c.outs = make([]output, len(nodes))
 	for i := range c.outs {
 		c.outs[i] = output{c, i}
@@ -147,6 +162,48 @@ func (c *Chain) End(watermark batch.Time, dry bool) error {
 		}
 	}
 	return nil
+}
+
+// Barrier passes a barrier. All that came before it has left the operators, so
+// their state and what the sinks have written is the epoch. send tells to send it on.
+func (c *Chain) Barrier(b exchange.Barrier, send bool, aligned time.Duration) error {
+	start := time.Now()
+	p := Passage{Epoch: b.Epoch, Cuts: make([]state.Cut, len(c.nodes)), Prepared: make([]connector.Prepared, len(c.nodes)), Aligned: aligned}
+	for i := range c.nodes {
+		n := &c.nodes[i]
+		var err error
+		switch {
+		case n.Sink != nil:
+			p.Prepared[i], err = n.Sink.Prepare(c.ctx, connector.Epoch{ID: b.Epoch, Final: b.Final})
+		case n.Cut != nil:
+			p.Cuts[i], err = n.Cut(b.Full)
+		}
+		if err != nil {
+			p.Release()
+			return err
+		}
+	}
+	p.Pause = time.Since(start)
+	for _, e := range c.edges {
+		if !send {
+			break
+		}
+		if err := e.Barrier(b); err != nil {
+			p.Release()
+			return err
+		}
+	}
+	c.passed(p)
+	return nil
+}
+
+// Release gives up what was handed over.
+func (p *Passage) Release() {
+	for _, c := range p.Cuts {
+		if c != nil {
+			c.Release()
+		}
+	}
 }
 
 // Blocked returns for how long the task waited for room downstream since the last call.

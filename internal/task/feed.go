@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/gorge-stream/gorge/internal/batch"
+	"github.com/gorge-stream/gorge/internal/checkpoint"
 	"github.com/gorge-stream/gorge/internal/connector"
+	"github.com/gorge-stream/gorge/internal/exchange"
 	"github.com/gorge-stream/gorge/internal/watermark"
 )
 
@@ -24,11 +26,13 @@ const maxOpen = 64
 // LeaseKind is what a lease is for.
 type LeaseKind uint8
 
-// The kinds of leases. Each takes a number of the sequence.
+// The kinds of leases. Each takes a number of the sequence; of the leases of one
+// barrier, which every task gets, only one does.
 const (
-	LeaseBlock LeaseKind = iota // a block to decode
-	LeaseEnd                    // a split has ended, or with Split -1 the last one and so the whole source
-	LeaseTick                   // nothing to decode: time has passed, or the input has run dry
+	LeaseBlock   LeaseKind = iota // a block to decode
+	LeaseEnd                      // a split has ended, or with Split -1 the last one and so the whole source
+	LeaseTick                     // nothing to decode: time has passed, or the input has run dry
+	LeaseBarrier                  // a barrier to pass
 )
 
 // Lease is one number of the sequence of a source, given to one task, which must
@@ -38,37 +42,55 @@ type Lease struct {
 	Seq   uint64
 	Split int
 	Dry   bool
+	// Block is the number of the block among the blocks.
+	Block uint64
+	// Barrier is the barrier; Numbered tells the one task that folds it and sends it on.
+	Barrier  exchange.Barrier
+	Numbered bool
 	// Waited is for how long the task waited: for others that read, and for input.
 	Waited time.Duration
 }
 
 // Feed hands the blocks of one source to the source tasks, numbers them, and
 // folds their event times into the watermark in the order of the numbers.
+//
+// A barrier takes a number too, so that every block comes before or after it; at
+// its lease the feed notes where the splits stand, and when it is folded the
+// state of the watermark there. Each task passes the barrier between its blocks.
+// Behind the end of the source the feed goes on with barriers until the last one.
 type Feed struct {
-	source connector.Source
-	now    func() int64 // processing time in microseconds since 1970
-	idle   time.Duration
+	FeedConfig
+	idle time.Duration
 
 	// token is the right to read: whoever has it owns all of reading.
-	token   chan struct{}
-	splits  []*openSplit // owned by the holder of token
-	opened  int
-	current []int // indexes of the splits being read
-	next    uint64
-	dry     bool // the input has run dry and a tick has said so
-	ended   bool
-	drained bool
-	waited  time.Duration // of the lease under way
+	token    chan struct{}
+	splits   []*openSplit      // owned by the holder of token
+	passed   []uint64          // by task: the epoch of the last barrier that it got
+	numbered uint64            // the epoch of the last barrier that took a number
+	noted    checkpoint.Source // what was noted at its lease
+	blocks   uint64            // leased so far
+	opened   int
+	current  []int // indexes of the splits being read
+	next     uint64
+	dry      bool // the input has run dry and a tick has said so
+	ended    bool
+	drained  bool
+	waited   time.Duration // of the lease under way
 
 	running context.Context //nolint:containedctx // a switch rather than a scope: it ends with Stop
 	stop    context.CancelFunc
 
-	mu     sync.Mutex
+	mu     sync.Mutex // guards what follows
 	turn   *sync.Cond // waits for folded
-	folded uint64     // numbers below it are folded; guarded by mu
+	folded uint64     // numbers below it are folded
+	known  uint64     // blocks below it are folded
 	log    [alignLag]foldEntry
 	gen    *watermark.Generator
 	err    error
+	// barrier is the last one that was injected, with Epoch 0 for none; wake ends the
+	// waiting for input, and is nil when nobody waits.
+	barrier exchange.Barrier
+	wake    context.CancelFunc
 }
 
 type foldEntry struct {
@@ -83,7 +105,8 @@ type openSplit struct {
 	dry     bool
 	again   uint64     // number at which a dry split is looked at again in any case
 	largest batch.Time // as of alignLag blocks ago
-	blocks  int
+	blocks  uint64
+	ended   bool
 }
 
 // FeedConfig is what a Feed is built from.
@@ -91,15 +114,21 @@ type FeedConfig struct {
 	Source connector.Source
 	Splits []connector.Split
 	Time   watermark.Config
-	Now    func() int64
+	Now    func() int64 // processing time in microseconds since 1970
+	Tasks  int          // that read the source
+	// OnEnd is called once, when nothing more will be read; OnBarrier for each barrier
+	// that was folded, with where the source stands there. Both must be quick and not call the feed.
+	OnEnd     func()
+	OnBarrier func(epoch uint64, at checkpoint.Source)
 }
 
 // NewFeed makes a feed over the splits.
 func NewFeed(c FeedConfig) *Feed {
 	f := &Feed{
-		source: c.Source, now: c.Now, idle: time.Duration(c.Time.IdleAfter) * time.Microsecond,
-		token: make(chan struct{}, 1),
-		gen:   watermark.NewGenerator(c.Time, len(c.Splits)),
+		FeedConfig: c, idle: time.Duration(c.Time.IdleAfter) * time.Microsecond,
+		token:  make(chan struct{}, 1),
+		passed: make([]uint64, c.Tasks),
+		gen:    watermark.NewGenerator(c.Time, len(c.Splits)),
 	}
 	f.running, f.stop = context.WithCancel(context.Background())
 	f.turn = sync.NewCond(&f.mu)
@@ -114,9 +143,10 @@ func NewFeed(c FeedConfig) *Feed {
 // connector.Drainer has already accepted.
 func (f *Feed) Stop() { f.stop() }
 
-// Next leases the next block and reads it into b, waiting while there is none.
-// The error is io.EOF behind the end of the source, or one that ends the job.
-func (f *Feed) Next(ctx context.Context, b *connector.Block) (Lease, error) {
+// Next leases the next block to one of the tasks and reads it into b, waiting
+// while there is none. The error ends the job. Behind the last barrier a task
+// must not call it again.
+func (f *Feed) Next(ctx context.Context, task int, b *connector.Block) (Lease, error) {
 	start := time.Now()
 	select {
 	case <-f.token:
@@ -124,21 +154,27 @@ func (f *Feed) Next(ctx context.Context, b *connector.Block) (Lease, error) {
 		return Lease{}, ErrStopped
 	}
 	defer func() { f.token <- struct{}{} }()
-	if f.ended {
-		return Lease{}, io.EOF
-	}
-	if err := f.align(); err != nil {
-		return Lease{}, err
-	}
 	f.waited = time.Since(start)
-	return f.read(ctx, b)
+	return f.read(ctx, task, b)
 }
 
-// read leases the next block, waiting while there is none.
-func (f *Feed) read(ctx context.Context, b *connector.Block) (Lease, error) {
+// read leases the next block or barrier, waiting while there is none.
+func (f *Feed) read(ctx context.Context, task int, b *connector.Block) (Lease, error) {
 	for {
+		if l, ok := f.atBarrier(task); ok {
+			return l, nil
+		}
+		if f.ended {
+			if err := f.waitBarrier(ctx, task); err != nil {
+				return Lease{}, err
+			}
+			continue
+		}
 		if f.stopped() && !f.draining() || f.allEnded() {
 			return f.end(), nil
+		}
+		if err := f.align(); err != nil {
+			return Lease{}, err
 		}
 		l, ok, err := f.poll(ctx, b)
 		if err != nil || ok {
@@ -149,7 +185,7 @@ func (f *Feed) read(ctx context.Context, b *connector.Block) (Lease, error) {
 			return f.number(Lease{Kind: LeaseTick, Split: -1, Dry: true}), nil
 		}
 		start := time.Now()
-		tick, err := f.wait(ctx)
+		tick, err := f.wait(ctx, task)
 		f.waited += time.Since(start)
 		if err != nil {
 			return Lease{}, err
@@ -161,14 +197,24 @@ func (f *Feed) read(ctx context.Context, b *connector.Block) (Lease, error) {
 }
 
 // allEnded reports whether every split has ended.
-func (f *Feed) allEnded() bool { return len(f.current) == 0 && f.opened == len(f.splits) }
+func (f *Feed) allEnded() bool {
+	if len(f.current) > 0 {
+		return false
+	}
+	for _, s := range f.splits[f.opened:] {
+		if !s.ended {
+			return false
+		}
+	}
+	return true
+}
 
 func (f *Feed) stopped() bool { return f.running.Err() != nil }
 
 // draining tells a source that it is to accept no more, once, and reports
 // whether it hands out the rest and then ends by itself.
 func (f *Feed) draining() bool {
-	d, ok := f.source.(connector.Drainer)
+	d, ok := f.Source.(connector.Drainer)
 	if ok && !f.drained {
 		f.drained = true
 		d.Drain()
@@ -187,24 +233,25 @@ func (f *Feed) number(l Lease) Lease {
 
 func (f *Feed) end() Lease {
 	f.ended = true
+	f.OnEnd()
 	return f.number(Lease{Kind: LeaseEnd, Split: -1})
 }
 
 // align learns the event time of the block alignLag before the one to be read,
 // waiting until it is known.
 func (f *Feed) align() error {
-	if f.next < alignLag {
+	if f.blocks < alignLag {
 		return nil
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for f.folded+alignLag <= f.next && f.err == nil {
+	for f.known+alignLag <= f.blocks && f.err == nil {
 		f.turn.Wait()
 	}
 	if f.err != nil {
 		return f.err
 	}
-	if e := f.log[f.next%alignLag]; e.split >= 0 {
+	if e := f.log[f.blocks%alignLag]; e.split >= 0 {
 		s := f.splits[e.split]
 		s.largest = max(s.largest, e.largest)
 	}
@@ -217,7 +264,11 @@ func (f *Feed) align() error {
 func (f *Feed) choose(ctx context.Context) (int, error) {
 	for len(f.current) < maxOpen && f.opened < len(f.splits) {
 		s := f.splits[f.opened]
-		r, err := f.source.Open(ctx, s.Split, s.at)
+		if s.ended {
+			f.opened++
+			continue
+		}
+		r, err := f.Source.Open(ctx, s.Split, s.at)
 		if err != nil {
 			return 0, err
 		}
@@ -257,12 +308,13 @@ func (f *Feed) poll(ctx context.Context, b *connector.Block) (Lease, bool, error
 		switch {
 		case err == nil:
 			s.blocks++
+			f.blocks++
 			f.dry = false
-			return f.number(Lease{Kind: LeaseBlock, Split: i}), true, nil
+			return f.number(Lease{Kind: LeaseBlock, Split: i, Block: f.blocks - 1}), true, nil
 		case errors.Is(err, connector.ErrNoData):
 			s.dry, s.again = true, f.next+alignLag
 			f.mu.Lock()
-			f.gen.Dry(i, f.now())
+			f.gen.Dry(i, f.Now())
 			f.mu.Unlock()
 		case errors.Is(err, io.EOF):
 			return f.endSplit(i)
@@ -276,8 +328,9 @@ func (f *Feed) poll(ctx context.Context, b *connector.Block) (Lease, bool, error
 
 func (f *Feed) endSplit(i int) (Lease, bool, error) {
 	s := f.splits[i]
+	s.at = s.reader.Position()
 	err := s.reader.Close()
-	s.reader = nil
+	s.reader, s.ended = nil, true
 	for k, c := range f.current {
 		if c == i {
 			f.current = append(f.current[:k], f.current[k+1:]...)
@@ -293,25 +346,29 @@ func (f *Feed) endSplit(i int) (Lease, bool, error) {
 	return f.number(Lease{Kind: LeaseEnd, Split: i}), true, nil
 }
 
-// wait blocks until the source may have data (false), or it is time to look
-// whether splits have become idle (true).
-func (f *Feed) wait(ctx context.Context) (tick bool, err error) {
+// wait blocks until the source may have data or a barrier was injected (false),
+// or it is time to look whether splits have become idle (true).
+func (f *Feed) wait(ctx context.Context, task int) (tick bool, err error) {
 	w, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if !f.sleep(task, cancel) {
+		return false, nil
+	}
+	defer f.awake()
 	if f.idle > 0 {
 		defer time.AfterFunc(f.idle, cancel).Stop()
 	}
 	if !f.drained {
 		defer context.AfterFunc(f.running, cancel)()
 	}
-	err = f.source.Wait(w)
+	err = f.Source.Wait(w)
 	for _, i := range f.current {
 		f.splits[i].dry = false
 	}
 	switch {
 	case ctx.Err() != nil:
 		return false, ErrStopped
-	case f.stopped() || err == nil:
+	case f.stopped() || err == nil || f.hasBarrier(task):
 		return false, nil
 	case w.Err() != nil:
 		return true, nil
@@ -327,11 +384,13 @@ func (f *Feed) Fold(l Lease, largest batch.Time) (before, after batch.Time, err 
 	if err := f.await(l); err != nil {
 		return 0, 0, err
 	}
-	now := f.now()
+	now := f.Now()
 	before = f.gen.Current(now)
 	switch {
 	case l.Kind == LeaseBlock:
 		f.gen.Observe(l.Split, largest, now)
+		f.log[l.Block%alignLag] = foldEntry{l.Split, largest}
+		f.known++
 	case l.Kind == LeaseEnd && l.Split >= 0:
 		f.gen.End(l.Split)
 	case l.Kind == LeaseEnd:
@@ -340,7 +399,9 @@ func (f *Feed) Fold(l Lease, largest batch.Time) (before, after batch.Time, err 
 		}
 	}
 	after = f.gen.Current(now)
-	f.log[l.Seq%alignLag] = foldEntry{l.Split, largest}
+	if l.Kind == LeaseBarrier {
+		f.OnBarrier(l.Barrier.Epoch, f.cut())
+	}
 	f.folded++
 	f.turn.Broadcast()
 	return before, after, nil
@@ -369,7 +430,7 @@ func (f *Feed) Refuse(l Lease, err error) error {
 func (f *Feed) Status() ([]connector.Split, []watermark.Status) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	now := f.now()
+	now := f.Now()
 	names, out := make([]connector.Split, len(f.splits)), make([]watermark.Status, len(f.splits))
 	for i, s := range f.splits {
 		names[i], out[i] = s.Split, f.gen.Status(i, now)
@@ -396,5 +457,5 @@ func (f *Feed) Close() error {
 			errs = append(errs, s.reader.Close())
 		}
 	}
-	return errors.Join(append(errs, f.source.Close())...)
+	return errors.Join(append(errs, f.Source.Close())...)
 }

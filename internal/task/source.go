@@ -2,9 +2,7 @@ package task
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 
 	"github.com/gorge-stream/gorge/internal/batch"
 	"github.com/gorge-stream/gorge/internal/codec"
@@ -28,6 +26,7 @@ const (
 // feed, decodes them and pushes the rows through its chain.
 type Source struct {
 	Name    string // of the task
+	Index   int    // among the tasks of the source
 	Step    string // of the source, for dead letters
 	Feed    *Feed
 	Decoder codec.Decoder // nil when the source makes rows
@@ -51,27 +50,46 @@ type SourceStats struct {
 	Rows, Bytes, Bad, Blocks operator.Counter
 }
 
-// Run reads until the end of the source, or an error.
+// Run reads until the last barrier, or an error.
 func (s *Source) Run(ctx context.Context) (err error) {
 	s.Stats.start()
 	defer s.Stats.end()
+	final := false
 	defer func() {
 		s.releaseRows()
-		err = closeChain(s.Name, s.Chain, err)
+		err = closeChain(s.Name, s.Chain, final, err)
 	}()
 	for {
-		l, err := s.Feed.Next(ctx, &s.block)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
+		l, err := s.Feed.Next(ctx, s.Index, &s.block)
 		if err != nil {
 			return err
 		}
 		s.Stats.idle.Add(int64(l.Waited))
-		if err := s.process(l); err != nil {
+		if l.Kind != LeaseBarrier {
+			if err := s.process(l); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := s.barrier(l); err != nil {
 			return err
 		}
+		if l.Barrier.Last {
+			final = l.Barrier.Final
+			return nil
+		}
 	}
+}
+
+// barrier passes a barrier; the one task that has its number folds it and sends it on.
+func (s *Source) barrier(l Lease) error {
+	if l.Numbered {
+		if _, _, err := s.Feed.Fold(l, batch.MinTime); err != nil {
+			return err
+		}
+		s.Chain.Begin(l.Seq)
+	}
+	return s.Chain.Barrier(l.Barrier, l.Numbered, 0)
 }
 
 // process takes one lease from the bytes to the mark.

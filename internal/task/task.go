@@ -18,12 +18,13 @@ type Task struct {
 	Stats  *Stats
 }
 
-// Run runs the task until every input has ended, or an error. It is the one
-// goroutine that touches the chain.
+// Run runs the task until the last barrier, or an error. It is the one goroutine
+// that touches the chain.
 func (t *Task) Run() (err error) {
 	t.Stats.start()
 	defer t.Stats.end()
-	defer func() { err = closeChain(t.Name, t.Chain, err) }()
+	final := false
+	defer func() { err = closeChain(t.Name, t.Chain, final, err) }()
 	marks := make([]batch.Time, len(t.Inputs))
 	for i := range marks {
 		marks[i] = batch.MinTime
@@ -34,9 +35,6 @@ func (t *Task) Run() (err error) {
 		if waited > 0 {
 			t.Stats.idle.Add(int64(waited))
 		}
-		if errors.Is(err, exchange.ErrEnded) {
-			return nil
-		}
 		if err != nil {
 			return err
 		}
@@ -44,7 +42,18 @@ func (t *Task) Run() (err error) {
 			seq = m.Seq
 		}
 		t.Chain.Begin(seq)
-		if m.Kind == exchange.Data {
+		switch m.Kind {
+		case exchange.Cut:
+			if err := t.Chain.Barrier(m.Barrier, true, m.Aligned); err != nil {
+				return err
+			}
+			if m.Barrier.Last {
+				final = m.Barrier.Final
+				return nil
+			}
+			seq++
+			continue
+		case exchange.Data:
 			if err := t.Chain.deliver(t.Inputs[in], m.Batch); err != nil {
 				return err
 			}
@@ -68,9 +77,10 @@ func (t *Task) Run() (err error) {
 	}
 }
 
-// closeChain closes a chain at the end of a task; the first error wins.
-func closeChain(name string, c *Chain, err error) error {
-	cerr := c.Close(err == nil)
+// closeChain closes a chain at the end of a task, final when all of its input has
+// been processed; the first error wins.
+func closeChain(name string, c *Chain, final bool, err error) error {
+	cerr := c.Close(err == nil && final)
 	if err == nil {
 		err = cerr
 	}

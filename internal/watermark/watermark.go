@@ -128,3 +128,29 @@ func minus(t batch.Time, d int64) batch.Time {
 	}
 	return t - d
 }
+
+// Saved is what a checkpoint keeps of a Generator, by split. Which splits are
+// dry is not kept: it shows again.
+type Saved struct {
+	Mark   batch.Time
+	Newest []batch.Time // the largest event time
+	Ended  []bool
+}
+
+// Save returns what a checkpoint keeps.
+func (g *Generator) Save() Saved {
+	out := Saved{Mark: g.mark}
+	for i := range g.splits {
+		out.Newest = append(out.Newest, g.splits[i].max)
+		out.Ended = append(out.Ended, g.splits[i].ended)
+	}
+	return out
+}
+
+// Restore puts a new generator where a saved one stood.
+func (g *Generator) Restore(s Saved) {
+	g.mark = s.Mark
+	for i := range g.splits {
+		g.splits[i].max, g.splits[i].ended = s.Newest[i], s.Ended[i]
+	}
+}

@@ -1,0 +1,278 @@
+package job
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorge-stream/gorge/internal/checkpoint"
+	"github.com/gorge-stream/gorge/internal/connector"
+	"github.com/gorge-stream/gorge/internal/delivery"
+	"github.com/gorge-stream/gorge/internal/diag"
+	"github.com/gorge-stream/gorge/internal/failpoint"
+	"github.com/gorge-stream/gorge/internal/plan"
+	"github.com/gorge-stream/gorge/internal/task"
+)
+
+// Checkpoints says where a job keeps its checkpoints and from which it goes on.
+type Checkpoints struct {
+	Store  checkpoint.Store
+	Engine string // version, for the manifests
+	// Fresh: begin anew whatever the store holds.
+	Fresh bool
+	// From is the checkpoint to go on from, in FromStore; nil for the latest of Store.
+	From      *checkpoint.Manifest
+	FromStore checkpoint.Store
+	// Rename tells the names of steps, sources and sinks in the pipeline by those in the checkpoint.
+	Rename map[string]string
+	// DropState permits that the checkpoint has state that the pipeline has no use for.
+	DropState bool
+}
+
+// keeper keeps the checkpoints of one job. The goroutine that persists, decides or
+// commits an epoch owns it: there is one at a time.
+type keeper struct {
+	job     *Job
+	store   checkpoint.Store
+	history *checkpoint.History
+	engine  string
+	// resume is what the job goes on from, nil for a start from nothing; names are the
+	// names in the pipeline of its parts, by kind and name in the checkpoint.
+	resume *checkpoint.Manifest
+	names  map[string]map[string]string
+	first  uint64 // number of the first epoch
+	shards []*shard
+	holds  atomic.Int32 // savepoints that are being copied: nothing is deleted
+	bytes  atomic.Int64 // of the last checkpoint that was written
+	now    func() time.Time
+}
+
+// The places of the keeper at which a crash is worth trying.
+var (
+	claimedOpening  = failpoint.New("job/opening-claimed")
+	stateWritten    = failpoint.New("job/state-written")
+	decidedManifest = failpoint.New("job/manifest-claimed")
+	sourcesReleased = failpoint.New("job/sources-released")
+)
+
+// openCheckpoints finds what the job goes on from, checks that it fits, and takes
+// the store over from whoever wrote to it before.
+func (b *builder) openCheckpoints(ctx context.Context) error {
+	c := b.opts.Checkpoints
+	if c == nil {
+		return nil
+	}
+	if name := b.unrepeatable(); name != "" {
+		b.opts.Log.Info("running without checkpoints: the input cannot be read again", "source", name)
+		return nil
+	}
+	h, err := checkpoint.OpenHistory(ctx, c.Store)
+	if err != nil {
+		return err
+	}
+	k := &keeper{job: b.Job, store: c.Store, history: h, engine: c.Engine, now: b.opts.Now}
+	if k.resume, err = k.choose(c); err != nil {
+		return err
+	}
+	if k.resume != nil {
+		p := checkpoint.PlanState(k.resume, b.needs(), c.Rename)
+		if err := p.Err(c.DropState); err != nil {
+			return err
+		}
+		k.names = map[string]map[string]string{}
+		for _, what := range []string{"step", "source", "sink"} {
+			k.names[what] = p.Names(what)
+		}
+		if c.From != nil {
+			if err := checkpoint.CopyObjects(ctx, c.FromStore, c.From, c.Store); err != nil {
+				return err
+			}
+		}
+		b.opts.Log.Info("going on from a checkpoint", "epoch", k.resume.Epoch, "taken", k.resume.Taken.Format(time.RFC3339))
+	}
+	opening := h.Opening(k.resume, b.plan.Name, c.Engine, b.opts.Now())
+	if k.resume == nil {
+		err = h.RemoveAll(ctx, opening)
+	} else {
+		err = h.Claim(ctx, opening)
+	}
+	if err != nil {
+		return err
+	}
+	claimedOpening.Hit()
+	k.first = opening.Epoch + 1
+	b.keeper = k
+	return nil
+}
+
+// unrepeatable returns the name of a source when no source can be read again, "" otherwise.
+func (b *builder) unrepeatable() string {
+	name := ""
+	for _, n := range b.plan.Nodes {
+		op, ok := n.Op.(*plan.Source)
+		if !ok {
+			continue
+		}
+		p := b.parts.Connectors[op.Connector].SourcePromise
+		if p == nil || p(op.Set).Guarantee > delivery.AtMostOnce {
+			return ""
+		}
+		name = n.Name
+	}
+	return name
+}
+
+// choose returns the checkpoint to go on from.
+func (k *keeper) choose(c *Checkpoints) (*checkpoint.Manifest, error) {
+	if c.Fresh {
+		return nil, nil
+	}
+	m := c.From
+	if m == nil {
+		var err error
+		if m, err = k.history.Latest(); m == nil || err != nil {
+			return nil, err
+		}
+	}
+	if name := k.job.plan.Name; m.Pipeline != name {
+		return nil, diag.New("run/other-pipeline", "the checkpoint is of the pipeline %s, not of %s", m.Pipeline, name).
+			WithHint("give each pipeline a data directory of its own, or start anew with --fresh")
+	}
+	if m.Finished || len(m.Sources) == 0 {
+		return nil, nil // a run that had come to its end, or never got as far as its first epoch
+	}
+	return m, nil
+}
+
+// needs returns what the job needs from a checkpoint.
+func (b *builder) needs() checkpoint.Needs {
+	var out checkpoint.Needs
+	for _, n := range b.plan.Nodes {
+		switch op := n.Op.(type) {
+		case *plan.Source:
+			out.Sources = append(out.Sources, checkpoint.Edge{Name: n.Name, Connector: op.Connector})
+		case *plan.Sink:
+			out.Sinks = append(out.Sinks, checkpoint.Edge{Name: n.Name, Connector: op.Connector})
+		default:
+			if layout := n.StateLayout(); layout != nil {
+				out.Steps = append(out.Steps, checkpoint.Need{Step: n.Name, Layout: layout})
+			}
+		}
+	}
+	return out
+}
+
+// stored returns the name in the checkpoint of a part of the pipeline, "" when it has none.
+func (k *keeper) stored(what, name string) string {
+	for stored, mine := range k.names[what] {
+		if mine == name {
+			return stored
+		}
+	}
+	return ""
+}
+
+// sourceAt returns where a source stood, nil when it begins.
+func (k *keeper) sourceAt(name string) *checkpoint.Source {
+	if k == nil || k.resume == nil {
+		return nil
+	}
+	stored := k.stored("source", name)
+	for i := range k.resume.Sources {
+		if s := &k.resume.Sources[i]; stored != "" && s.Name == stored {
+			return s
+		}
+	}
+	return nil
+}
+
+// sinkAt returns the epoch that a sink has to commit, again if need be, and what of it.
+func (k *keeper) sinkAt(name string) (last uint64, c []connector.Committable) {
+	if k.resume == nil || k.job.opts.Checkpoints.From != nil {
+		return 0, nil // what a savepoint names has been committed where it was made
+	}
+	stored := k.stored("sink", name)
+	for _, s := range k.resume.Sinks {
+		if stored != "" && s.Name == stored {
+			for _, one := range s.Committables {
+				c = append(c, one)
+			}
+		}
+	}
+	return k.resume.Origin(), c
+}
+
+// decide claims the manifest of an epoch: the one commit.
+func (k *keeper) decide(ctx context.Context, ep *epoch, output map[*plan.Node][]connector.Committable) error {
+	m := &checkpoint.Manifest{
+		Version: checkpoint.Version, Engine: k.engine, Pipeline: k.job.plan.Name, Epoch: ep.Epoch, Kind: ep.Kind,
+		Taken: k.now(), Finished: ep.Kind == checkpoint.Ending, Parallelism: k.job.opts.Parallelism,
+	}
+	for i, f := range k.job.feeds {
+		at := ep.sources[i]
+		at.Name, at.Connector = f.name, f.connector
+		m.Sources = append(m.Sources, at)
+	}
+	for _, n := range k.job.plan.Nodes {
+		switch op := n.Op.(type) {
+		case *plan.Sink:
+			s := checkpoint.Sink{Name: n.Name, Connector: op.Connector}
+			for _, c := range output[n] {
+				s.Committables = append(s.Committables, c)
+			}
+			m.Sinks = append(m.Sinks, s)
+		default:
+			if layout := n.StateLayout(); layout != nil {
+				m.Steps = append(m.Steps, checkpoint.Step{Name: n.Name, Layout: layout, Shards: k.shardsOf(n)})
+			}
+		}
+	}
+	if err := k.history.Claim(ctx, m); err != nil {
+		return err
+	}
+	decidedManifest.Hit()
+	return nil
+}
+
+// release lets go of what no kept checkpoint needs: input that sources keep, old
+// manifests and segments.
+func (k *keeper) release(ctx context.Context) error {
+	if k.holds.Load() > 0 {
+		return nil
+	}
+	if err := k.history.Collect(ctx, k.job.plan.Checkpoint.Retain); err != nil {
+		return fmt.Errorf("delete old checkpoints: %w", err)
+	}
+	oldest := k.history.Oldest()
+	if oldest == nil {
+		return nil
+	}
+	for _, f := range k.job.feeds {
+		r, ok := f.source.(connector.Releaser)
+		if !ok {
+			continue
+		}
+		for _, s := range oldest.Sources {
+			if s.Name != f.name {
+				continue
+			}
+			for _, sp := range s.Splits {
+				if err := r.Release(ctx, sp.ID, sp.Position); err != nil {
+					return fmt.Errorf("source %s: let go of input: %w", f.name, err)
+				}
+			}
+		}
+	}
+	sourcesReleased.Hit()
+	return nil
+}
+
+// epochStats are the figures of the barriers.
+type epochStats struct {
+	pause, aligned time.Duration // the longest of a task, of all epochs
+}
+
+func (s *epochStats) pass(p task.Passage) {
+	s.pause, s.aligned = max(s.pause, p.Pause), max(s.aligned, p.Aligned)
+}
