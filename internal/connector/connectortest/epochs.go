@@ -132,7 +132,11 @@ const epochRows = 30
 // start opens the sink and brings it to where the history stands.
 func (c *EpochCase) start(t testing.TB, p EpochPlace, h *history) (*engine, error) {
 	t.Helper()
-	e := &engine{c: c, t: t, h: h, pool: batch.NewPool(c.Schema, 7), sink: p.Sink(t), rows: h.rows, epoch: h.last}
+	e := &engine{c: c, t: t, h: h, pool: batch.NewPool(c.Schema, 7), rows: h.rows, epoch: h.last}
+	made := &trial{TB: t}
+	if made.run(func(t testing.TB) { e.sink = p.Sink(t) }); made.why != "" {
+		return e, fmt.Errorf("make the sink: %w", made.err)
+	}
 	if err := e.sink.Recover(t.Context(), h.last, h.c); err != nil {
 		return e, fmt.Errorf("Recover(%d): %w", h.last, err)
 	}
@@ -242,7 +246,9 @@ func (e *engine) close(complete bool) error {
 		for _, w := range e.writers {
 			errs = append(errs, w.Close(e.t.Context(), complete))
 		}
-		errs = append(errs, e.sink.Close())
+		if e.sink != nil {
+			errs = append(errs, e.sink.Close())
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -65,9 +65,7 @@ func DiskErrors(t *testing.T, c EpochCase, over Over) {
 	c = c.withDefaults()
 	ops := 0
 	d := newDisk(vfs.NewCrashableMem())
-	p := over(t, d)
-	d.watch(func(errorfs.Op) error { ops++; return nil })
-	must(t, c.script(t, p, &history{}))
+	must(t, c.script(t, d.with(over(t, d), func(errorfs.Op) error { ops++; return nil }), &history{}))
 	wrong, ignored := 0, 0
 	for at := range ops {
 		for _, f := range []fault{{at, syscall.EIO, true}, {at, syscall.ENOSPC, false}} {
@@ -97,9 +95,8 @@ func (c *EpochCase) fails(t testing.TB, over Over, f fault) bool {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(3, uint64(f.at)))
 	d := newDisk(vfs.NewCrashableMem())
-	p, h := over(t, d), &history{}
-	n := 0
-	d.watch(func(errorfs.Op) error {
+	h, n := &history{}, 0
+	p := d.with(over(t, d), func(errorfs.Op) error {
 		if n++; n-1 == f.at || n > f.at && !f.once {
 			return f.err
 		}
@@ -110,13 +107,25 @@ func (c *EpochCase) fails(t testing.TB, over Over, f fault) bool {
 	if err != nil && c.Failed != nil {
 		c.Failed(t, err)
 	}
-	for _, k := range cuts {
+	for _, k := range []cut{{0, false}, {50, true}, {100, true}} {
 		left := d.after(t, k, rng)
 		if why := try(t, func(t testing.TB) { c.recovers(t, over(t, left), h.now()) }); why != "" {
 			t.Fatalf("the run ended with %v; %d %% kept, removals stick %v: %s", err, k.kept, k.sticky, why)
 		}
 	}
 	return err == nil
+}
+
+// with has f look at every operation on the disk from now on, but for those of the place's readers.
+func (d *disk) with(p EpochPlace, f func(op errorfs.Op) error) EpochPlace {
+	rows := p.Rows
+	p.Rows = func(t testing.TB) []string {
+		d.watch(nil)
+		defer d.watch(f)
+		return rows(t)
+	}
+	d.watch(f)
+	return p
 }
 
 // recovers checks what is there before and after the recovery.
@@ -185,25 +194,39 @@ func (e *engine) part(start int) error {
 type trial struct {
 	testing.TB
 	why string
+	err error // that why tells of
 }
 
-func (r *trial) Helper()                   {}
-func (r *trial) Error(a ...any)            { r.why += fmt.Sprintln(a...) }
-func (r *trial) Errorf(f string, a ...any) { r.why += fmt.Sprintf(f, a...) + "\n" }
+func (r *trial) Helper() {}
+
+func (r *trial) Error(a ...any) {
+	for _, x := range a {
+		if err, ok := x.(error); ok {
+			r.err = err
+		}
+	}
+	r.why += fmt.Sprintln(a...)
+}
+
+func (r *trial) Errorf(f string, a ...any) { r.Error(fmt.Errorf(f, a...)) }
 func (r *trial) Fatal(a ...any)            { r.Error(a...); panic(r) }
 func (r *trial) Fatalf(f string, a ...any) { r.Errorf(f, a...); panic(r) }
 
-// try runs f and returns what it found wrong, or "".
-func try(t testing.TB, f func(t testing.TB)) (why string) {
-	r := &trial{TB: t}
+// run runs f up to its first fatal failure.
+func (r *trial) run(f func(t testing.TB)) {
 	defer func() {
 		if p := recover(); p != nil && p != any(r) {
 			panic(p)
 		}
-		why = r.why
 	}()
 	f(r)
-	return ""
+}
+
+// try runs f and returns what it found wrong, or "".
+func try(t testing.TB, f func(t testing.TB)) string {
+	r := &trial{TB: t}
+	r.run(f)
+	return r.why
 }
 
 // opWords are the names of the operations that change a file system.

@@ -57,7 +57,7 @@ func readFile(t testing.TB, fsys vfs.FS, path string, env connector.SinkEnv) []s
 	return strings.Split(strings.TrimSuffix(text, "\n"), "\n")[:strings.Count(text, "\n")]
 }
 
-// oneFile is a place for one file in a folder.
+// oneFileIn is a place for one file in a folder.
 func oneFileIn(dir, name string, env connector.SinkEnv) connectortest.Over {
 	return func(t testing.TB, fs vfs.FS) connectortest.EpochPlace {
 		if _, err := fs.Stat(dir); err != nil {
@@ -196,7 +196,8 @@ func TestPowerLoss(t *testing.T) {
 }
 
 func TestDiskErrors(t *testing.T) {
-	for name, c := range epochCases() {
+	for _, name := range []string{"file framed", "parts", "letters"} {
+		c := epochCases()[name]
 		t.Run(name, func(t *testing.T) { connectortest.DiskErrors(t, c.EpochCase, c.over) })
 	}
 }
