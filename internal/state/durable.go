@@ -1,6 +1,11 @@
 package state
 
-import "github.com/gorge-stream/gorge/internal/keygroup"
+import (
+	"fmt"
+
+	"github.com/gorge-stream/gorge/internal/batch"
+	"github.com/gorge-stream/gorge/internal/keygroup"
+)
 
 // Durable is what makes a backend's state outlive the process. All state of an
 // operator that the input behind a barrier depends on lives in its backend, so
@@ -50,4 +55,64 @@ type Chunk struct {
 	Texts []byte
 	// Gone are the keys of deleted records. They count before the records.
 	Gone Keys
+}
+
+// Check finds what would break the table of a backend that loads the chunk, whose
+// records are words long each: it may come from a file. It appends the hashes of
+// Keys to hashes[:0].
+func (c *Chunk) Check(words int, hashes []uint64) ([]uint64, error) {
+	if len(c.Words) != len(c.Keys.Views)*words {
+		return hashes, c.broken("%d words for %d records of %d", len(c.Words), len(c.Keys.Views), words)
+	}
+	for _, k := range []*Keys{&c.Gone, &c.Keys} {
+		hashes = hashes[:0]
+		for i := range k.Views {
+			v := &k.Views[i]
+			if !wellFormed(v, k.Arena) {
+				return hashes, c.broken("key %d is not well formed", i)
+			}
+			h := HashKey(v, k.Arena)
+			if g := keygroup.Of(h); g != c.Group {
+				return hashes, c.broken("key %d belongs to the key group %d", i, g)
+			}
+			hashes = append(hashes, h)
+		}
+	}
+	return hashes, nil
+}
+
+func (c *Chunk) broken(format string, args ...any) error {
+	return fmt.Errorf("chunk of pane %d and key group %d: %s", c.Pane, c.Group, fmt.Sprintf(format, args...))
+}
+
+// maxKey is the longest key in bytes, so that its length leaves a bit to backends.
+const maxKey = 1<<31 - 1
+
+// wellFormed reports whether a view is the one that a KeyEncoder makes for its bytes.
+func wellFormed(v *batch.View, arena []byte) bool {
+	switch {
+	case IsNullKey(*v):
+		return *v == NullKey
+	case v.Inline():
+		return batch.InlineView(v.Bytes(nil)) == *v
+	case v.Len() > maxKey || v.Offset()+v.Len() > len(arena):
+		return false
+	}
+	return batch.LongView(v.Bytes(arena), v.Offset()) == *v
+}
+
+// Append appends a key of another arena, and the bytes of a long one to the own arena.
+func (k *Keys) Append(v batch.View, arena []byte) {
+	if !v.Inline() && !IsNullKey(v) {
+		b := v.Bytes(arena)
+		v.W1 = uint64(len(k.Arena)) << 32
+		k.Arena = append(k.Arena, b...)
+		k.Long = true
+	}
+	k.Views = append(k.Views, v)
+}
+
+// Reset empties the keys and keeps their memory.
+func (k *Keys) Reset() {
+	k.Views, k.Hashes, k.Arena, k.Long = k.Views[:0], k.Hashes[:0], k.Arena[:0], false
 }

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"unsafe"
 
-	"github.com/gorge-stream/gorge/internal/batch"
 	"github.com/gorge-stream/gorge/internal/keygroup"
 	"github.com/gorge-stream/gorge/internal/record"
 	"github.com/gorge-stream/gorge/internal/state"
@@ -91,9 +90,9 @@ func (c *cut) Chunks(f func(c *state.Chunk) error) error {
 			out := &c.out.chunk
 			out.Pane, out.Group = c.infos[i].ID, c.groups.First+keygroup.Group(g)
 			c.fill(p, rows)
-			out.Gone = emptied(out.Gone)
+			out.Gone.Reset()
 			for _, k := range gone {
-				appendKey(&out.Gone, p.gone.Views[k], p.gone.Arena)
+				out.Gone.Append(p.gone.Views[k], p.gone.Arena)
 			}
 			if err := f(out); err != nil {
 				return err
@@ -134,14 +133,11 @@ func (c *cut) group(p *cutPane) {
 // fill makes the chunk one of the records in the given slots.
 func (c *cut) fill(p *cutPane, slots []uint32) {
 	out := &c.out.chunk
-	out.Keys, out.Words, out.Texts = emptied(out.Keys), out.Words[:0], out.Texts[:0]
+	out.Keys.Reset()
+	out.Words, out.Texts = out.Words[:0], out.Texts[:0]
 	for _, i := range slots {
 		s := p.slots[int(i)*c.stride:][:c.stride]
-		v := batch.View{W0: viewWord(s[0]), W1: s[1]}
-		if long(s[0]) {
-			v.W1 = s[1] >> 32 << 32
-		}
-		appendKey(&out.Keys, v, p.keys)
+		out.Keys.Append(viewOf((*[keyWords]uint64)(s)), p.keys)
 		out.Words = append(out.Words, s[keyWords:]...)
 	}
 	if c.layout.MoveTexts == nil {
@@ -156,15 +152,4 @@ func (c *cut) fill(p *cutPane, slots []uint32) {
 		}
 		out.Texts = c.layout.MoveTexts(b, refs, out.Texts)
 	}
-}
-
-// appendKey appends a key, the bytes of a long one to an arena of its own.
-func appendKey(k *state.Keys, v batch.View, arena []byte) {
-	if long(v.W0) {
-		b := v.Bytes(arena)
-		v.W1 = uint64(len(k.Arena)) << 32
-		k.Arena = append(k.Arena, b...)
-		k.Long = true
-	}
-	k.Views = append(k.Views, v)
 }

@@ -124,7 +124,8 @@ func (c *cut) take(to *cutPane, p *pane) {
 	c.used += at
 	to.keys = p.keys
 	p.keysIn = c
-	to.gone, p.gone = p.gone, emptied(to.gone)
+	to.gone, p.gone = p.gone, to.gone
+	p.gone.Reset()
 	to.texts = to.texts[:0]
 	switch {
 	case c.layout.MoveTexts == nil:
@@ -176,10 +177,6 @@ func (c *cut) takeTexts(to *cutPane, p *pane) {
 		n++
 	}
 	to.texts = c.layout.MoveTexts(b, c.refs[:n], to.texts)
-}
-
-func emptied(k state.Keys) state.Keys {
-	return state.Keys{Views: k.Views[:0], Arena: k.Arena[:0]}
 }
 
 // Panes returns the panes of the cut.

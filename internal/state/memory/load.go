@@ -2,7 +2,6 @@ package memory
 
 import (
 	"bytes"
-	"fmt"
 	"math"
 	"unsafe"
 
@@ -24,8 +23,9 @@ func (s *Backend) Load(c *state.Chunk) error {
 	if !s.groups.Contains(c.Group) {
 		return nil
 	}
-	if err := s.check(c); err != nil {
-		return fmt.Errorf("pane %d, key group %d: %w", c.Pane, c.Group, err)
+	var err error
+	if s.load.hashes, err = c.Check(len(s.layout.Init), s.load.hashes); err != nil {
+		return err
 	}
 	p, err := s.pane(c.Pane)
 	if err != nil {
@@ -49,42 +49,6 @@ func (s *Backend) Load(c *state.Chunk) error {
 	}
 	p.loaded[c.Group-s.groups.First] += int32(p.n - before)
 	return nil
-}
-
-// check finds what would make a chunk break the table, and hashes its keys.
-func (s *Backend) check(c *state.Chunk) error {
-	if len(c.Words) != len(c.Keys.Views)*len(s.layout.Init) {
-		return fmt.Errorf("%d words for %d records of %d", len(c.Words), len(c.Keys.Views), len(s.layout.Init))
-	}
-	s.load.hashes = s.load.hashes[:0]
-	for _, k := range []*state.Keys{&c.Gone, &c.Keys} {
-		s.load.hashes = s.load.hashes[:0]
-		for i := range k.Views {
-			v := &k.Views[i]
-			if !valid(v, k.Arena) {
-				return fmt.Errorf("key %d is not well formed", i)
-			}
-			h := state.HashKey(v, k.Arena)
-			if g := keygroup.Of(h); g != c.Group {
-				return fmt.Errorf("key %d belongs to the key group %d", i, g)
-			}
-			s.load.hashes = append(s.load.hashes, h)
-		}
-	}
-	return nil
-}
-
-// valid reports whether a view is the one that a KeyEncoder makes for its bytes.
-func valid(v *batch.View, arena []byte) bool {
-	switch {
-	case state.IsNullKey(*v):
-		return *v == state.NullKey
-	case v.Inline():
-		return batch.InlineView(v.Bytes(nil)) == *v
-	case v.Len() >= taken || v.Offset()+v.Len() > len(arena):
-		return false
-	}
-	return batch.LongView(v.Bytes(arena), v.Offset()) == *v
 }
 
 // loadRows makes the records from to to-1 of a chunk that was checked.

@@ -3,7 +3,6 @@ package memory
 import (
 	"math/bits"
 
-	"github.com/gorge-stream/gorge/internal/batch"
 	"github.com/gorge-stream/gorge/internal/failpoint"
 	"github.com/gorge-stream/gorge/internal/record"
 )
@@ -28,7 +27,7 @@ func (p *pane) track() {
 // refresh makes the pane one that the cuts so far know nothing of.
 func (p *pane) refresh() {
 	p.fresh, p.marks = true, p.marks[:0]
-	p.gone.Views, p.gone.Arena, p.gone.Long = p.gone.Views[:0], p.gone.Arena[:0], false
+	p.gone.Reset()
 }
 
 // mark notes that the records were located. Once more than half of all has
@@ -80,13 +79,7 @@ func (p *pane) forget(from *pane, s *[keyWords]uint64) {
 	if p.fresh || failpoint.Bug("memory-tombstone-forgotten") {
 		return
 	}
-	v := batch.View{W0: viewWord(s[0]), W1: s[1]}
-	if long(s[0]) {
-		v.W1 = uint64(len(p.gone.Arena)) << 32
-		p.gone.Arena = append(p.gone.Arena, from.longKey(s)...)
-		p.gone.Long = true
-	}
-	p.gone.Views = append(p.gone.Views, v)
+	p.gone.Append(viewOf(s), from.keys)
 }
 
 // boundGone gives up remembering deleted keys when there are more of them than

@@ -402,6 +402,14 @@ func viewWord(w0 uint64) uint64 {
 	return w0 &^ taken
 }
 
+// viewOf returns the view of the key in a taken slot, in the pane's arena.
+func viewOf(s *[keyWords]uint64) batch.View {
+	if long(s[0]) {
+		return batch.View{W0: viewWord(s[0]), W1: s[1] >> 32 << 32}
+	}
+	return batch.View{W0: viewWord(s[0]), W1: s[1]}
+}
+
 // Scan walks the taken slots in the order of the hashes. At the start it puts
 // them in this order.
 func (p *pane) Scan(cursor uint64, refs []record.Ref) (int, uint64) {
@@ -428,11 +436,7 @@ func (p *pane) Keys(refs []record.Ref, k *state.Keys) {
 	k.Arena = p.keys
 	for _, r := range refs {
 		s := p.slot((r - keyWords) / uint32(p.stride))
-		v := batch.View{W0: viewWord(s[0]), W1: s[1]}
-		if long(s[0]) {
-			k.Long = true
-			v.W1 = s[1] >> 32 << 32
-		}
-		k.Views = append(k.Views, v)
+		k.Long = k.Long || long(s[0])
+		k.Views = append(k.Views, viewOf(s))
 	}
 }
