@@ -7,9 +7,6 @@ import (
 	"github.com/gorge-stream/gorge/internal/spec"
 )
 
-// deadLetters is the word of the sink for dead letters of files that name none. A file cannot name it.
-const deadLetters = "dead_letters"
-
 // catalog tells the planner what the listed connectors and formats can do.
 func catalog() *plan.Catalog {
 	c := &plan.Catalog{Sources: map[string]plan.SourceInfo{}, Sinks: map[string]plan.SinkInfo{}, Formats: map[string]plan.FormatInfo{}, DeadLetters: deadLetters}

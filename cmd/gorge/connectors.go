@@ -16,7 +16,7 @@ import (
 
 // connectors are all connectors, by their words in the pipeline file.
 var connectors = map[string]connector.Registration{
-	deadLetters: deadLetterFile,
+	deadLetters: file.DeadLetters,
 
 	"file":     file.Registration,
 	"generate": generate.Registration,

@@ -45,6 +45,7 @@ func TestGeneratedFilesAreFresh(t *testing.T) {
 	fresh(t, "../../api/pipeline.schema.json", schema)
 	fresh(t, "../../docs/reference/pipeline.md", plan.Reference(catalog()))
 	fresh(t, "../../docs/reference/errors.md", errorsPage(t))
+	fresh(t, "../../docs/reference/guarantees.md", guaranteesPage(t))
 }
 
 func pipelineSchema(t *testing.T) *jsonschema.Schema {
