@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // The exit codes; docs/reference/cli.md explains them.
 const (
@@ -30,3 +33,12 @@ func refused(err error) error { return &exitError{exitRefused, err} }
 
 // usage marks an error as a wrong command line.
 func usage(err error) error { return &exitError{exitUsage, err} }
+
+// failed marks an error as the end of a run, unless it is marked as something else.
+func failed(err error) error {
+	var e *exitError
+	if errors.As(err, &e) {
+		return err
+	}
+	return &exitError{exitFailed, err}
+}

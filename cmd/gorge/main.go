@@ -9,12 +9,17 @@ import (
 	"os"
 
 	"github.com/gorge-stream/gorge/internal/diag"
+	"github.com/gorge-stream/gorge/internal/failpoint"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
 // run executes one command line and returns its exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if err := failpoint.Arm(os.Getenv(failpoint.Variable)); err != nil {
+		fmt.Fprint(stderr, diag.Format(err))
+		return exitUsage
+	}
 	cmd := rootCmd()
 	cmd.SetArgs(args)
 	cmd.SetIn(stdin)

@@ -19,6 +19,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/gorge-stream/gorge/internal/diag"
 	"github.com/gorge-stream/gorge/internal/job"
 	"github.com/gorge-stream/gorge/internal/keygroup"
@@ -37,6 +39,7 @@ type runFlags struct {
 	set         []string
 	quiet       bool
 	profile     string
+	checkpointFlags
 }
 
 // noHTTP as the address switches the HTTP server off.
@@ -49,8 +52,11 @@ func runCmd() *cobra.Command {
 		Short: "Run a pipeline to the end of its input, or until it is stopped",
 		Long: `Run a pipeline file ("-" reads it from standard input).
 
-The first SIGINT or SIGTERM stops the input: what was accepted is processed,
-open windows close, and the exit code is 0. A second one ends at once.
+With checkpoints, which are on unless the file says checkpoint: off, a run that
+was stopped or killed is gone on with by the next one. The first SIGINT or SIGTERM
+takes a last checkpoint; windows stay open in it. Without checkpoints it stops the
+input: what was accepted is processed and open windows close. The exit code is 0
+both times. A second signal ends at once, as a crash would.
 
 Python functions run in the interpreter that GORGE_PYTHON names; without it in
 that of the active virtual environment, of .venv in the working directory, or
@@ -60,12 +66,17 @@ python3 of PATH, whichever has NumPy first. NO_COLOR switches colours off.`,
 	}
 	c.Flags().IntVarP(&f.parallelism, "parallelism", "p", runtime.GOMAXPROCS(0), "tasks of each parallel stage")
 	c.Flags().IntVar(&f.batchRows, "batch-rows", job.DefaultBatchRows, "rows of a batch")
-	c.Flags().StringVar(&f.data, "data", "", "directory for tables and dead letters (default gorge-data/NAME)")
+	c.Flags().StringVar(&f.data, "data", "", "directory for checkpoints, tables and dead letters (default gorge-data/NAME)")
 	c.Flags().StringVar(&f.http, "http", "", "address of the HTTP server, or off (default "+server.DefaultAddr+")")
 	c.Flags().BoolVar(&f.allowRemote, "http-allow-remote", false, "permit an address that other machines can reach; there is no authentication")
 	c.Flags().StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	c.Flags().StringArrayVar(&f.set, "set", nil, "override a setting of the file: path.to.setting=value")
 	c.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "no progress and no summary")
+	c.Flags().StringVar(&f.interval, "checkpoint", "", "time between checkpoints, or off (default as in the file)")
+	c.Flags().BoolVar(&f.fresh, "fresh", false, "begin anew, whatever the last run has left in its checkpoints")
+	c.Flags().StringVar(&f.from, "from", "", "go on from a savepoint: its folder or bucket, or the epoch of a kept checkpoint")
+	c.Flags().StringArrayVar(&f.rename, "rename", nil, "old=new: a step, source or sink has another name than in the checkpoint")
+	c.Flags().BoolVar(&f.dropState, "drop-state", false, "go on although the pipeline has no use for some of the state")
 	c.Flags().StringVar(&f.profile, "cpuprofile", "", "write a CPU profile of the run to this file")
 	return c
 }
@@ -113,6 +124,9 @@ func (f *runFlags) run(cmd *cobra.Command, file string) error {
 	}
 	if err != nil {
 		return err
+	}
+	if err := f.apply(p); err != nil {
+		return usage(err)
 	}
 	ctx, stop := context.WithCancelCause(cmd.Context())
 	defer stop(nil)
@@ -165,7 +179,7 @@ func (e *engine) dataDir() string {
 // Why a run ended before its job did.
 var (
 	errStarting = diag.New("run/interrupted", "ended by a signal before the job had started")
-	errForced   = diag.New("run/forced", "ended by a second signal").WithHint("after one signal alone every row that was taken reaches its sinks")
+	errForced   = diag.New("run/forced", "ended by a second signal").WithHint("one signal alone lets the run end well")
 )
 
 func (e *engine) run(ctx context.Context, signals <-chan os.Signal, stop context.CancelCauseFunc) error {
@@ -177,8 +191,13 @@ func (e *engine) run(ctx context.Context, signals <-chan os.Signal, stop context
 	}
 	opts := job.Options{
 		Parallelism: e.flags.parallelism, BatchRows: e.flags.batchRows, BlockBytes: job.DefaultBlockBytes,
-		DataDir: e.dataDir(), Log: e.log, Now: time.Now, Terminal: isTerminal(e.stdout),
+		DataDir: e.dataDir(), Log: e.log, Now: time.Now, Terminal: isTerminal(e.stdout), FS: vfs.Default,
 	}
+	var store io.Closer
+	if opts.Checkpoints, store, err = e.openCheckpoints(ctx); err != nil {
+		return failed(err)
+	}
+	defer store.Close() //nolint:errcheck // nothing is waiting to be written: it only lets go of the lock
 	if srv != nil {
 		opts.HTTP = srv
 	}
@@ -225,7 +244,11 @@ func (e *engine) watchSignals(ctx context.Context, signals <-chan os.Signal, srv
 		stop(errStarting)
 		return
 	}
-	e.log.Info("stopping: the input ends here, open windows close; signal again to end at once", "signal", s.String())
+	how := "the input ends here, open windows close"
+	if j.Resumable() {
+		how = "the last checkpoint is taken"
+	}
+	e.log.Info("stopping: "+how+"; signal again to end at once", "signal", s.String())
 	if srv != nil {
 		srv.Drain()
 	}

@@ -3,14 +3,12 @@ package job
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/gorge-stream/gorge/internal/agg"
 	"github.com/gorge-stream/gorge/internal/batch"
 	"github.com/gorge-stream/gorge/internal/codec"
 	"github.com/gorge-stream/gorge/internal/connector"
-	"github.com/gorge-stream/gorge/internal/delivery"
 	"github.com/gorge-stream/gorge/internal/diag"
 	"github.com/gorge-stream/gorge/internal/expr"
 	"github.com/gorge-stream/gorge/internal/keygroup"
@@ -283,38 +281,27 @@ func (c *chainBuilder) open(ctx context.Context, f *plan.Function, args []batch.
 
 // sink makes the writer of a sink in the task.
 func (c *chainBuilder) sink(ctx context.Context, n *plan.Node, op *plan.Sink, dead func(code, reason, detail string, row []byte)) (connector.SinkWriter, error) {
-	reg := c.parts.Connectors[op.Connector]
+	for _, s := range c.sinks {
+		if s.node == n {
+			return s.sink.Writer(ctx, connector.WriterEnv{Task: c.task, Dead: dead})
+		}
+	}
 	env, err := c.sinkEnv(n, op)
 	if err != nil {
 		return nil, err
 	}
-	if c.keeper == nil || reg.NewEpochSink == nil || op.Delivery != nil && *op.Delivery <= delivery.AtLeastOnce {
-		env.Dead = dead
-		return reg.NewSink(op.Set, env)
-	}
-	i := slices.IndexFunc(c.sinks, func(s epochSink) bool { return s.node == n })
-	if i < 0 {
-		sink, err := reg.NewEpochSink(op.Set, env)
-		if err != nil {
-			return nil, err
-		}
-		i = len(c.sinks)
-		c.sinks = append(c.sinks, epochSink{n, sink})
-		last, committables := c.keeper.sinkAt(n.Name)
-		if err := sink.Recover(ctx, last, committables); err != nil {
-			return nil, fmt.Errorf("sink %s: recover: %w", n.Name, err)
-		}
-	}
-	return c.sinks[i].sink.Writer(ctx, connector.WriterEnv{Task: c.task, Dead: dead})
+	env.Dead = dead
+	return c.parts.Connectors[op.Connector].NewSink(op.Set, env)
 }
 
-func (c *chainBuilder) sinkEnv(n *plan.Node, op *plan.Sink) (connector.SinkEnv, error) {
+// sinkEnv returns what a sink is built from, without its dead letters.
+func (b *builder) sinkEnv(n *plan.Node, op *plan.Sink) (connector.SinkEnv, error) {
 	from := n.Inputs[0]
 	env := connector.SinkEnv{
-		Name: n.Name, Schema: c.portPool(from).Schema(), FormatValues: op.FormatSet, Writers: c.tasks,
-		DataDir: c.opts.DataDir, FS: c.opts.FS, HTTP: c.opts.HTTP, Log: c.opts.Log.With("sink", n.Name), Terminal: c.opts.Terminal,
+		Name: n.Name, Schema: b.portPool(from).Schema(), FormatValues: op.FormatSet, Writers: b.width(n.Stage),
+		DataDir: b.opts.DataDir, FS: b.opts.FS, HTTP: b.opts.HTTP, Log: b.opts.Log.With("sink", n.Name), Terminal: b.opts.Terminal,
 	}
-	if f, ok := c.parts.Formats[op.Format]; ok {
+	if f, ok := b.parts.Formats[op.Format]; ok {
 		env.Format = &f
 		if len(f.ContentTypes) > 0 {
 			env.ContentType = f.ContentTypes[0]

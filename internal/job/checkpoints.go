@@ -3,6 +3,7 @@ package job
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -51,13 +52,18 @@ type keeper struct {
 // The places of the keeper at which a crash is worth trying.
 var (
 	claimedOpening  = failpoint.New("job/opening-claimed")
+	sinksRecovered  = failpoint.New("job/sinks-recovered")
 	stateWritten    = failpoint.New("job/state-written")
 	decidedManifest = failpoint.New("job/manifest-claimed")
 	sourcesReleased = failpoint.New("job/sources-released")
 )
 
-// openCheckpoints finds what the job goes on from, checks that it fits, and takes
-// the store over from whoever wrote to it before.
+// openCheckpoints finds what the job goes on from, checks that it fits, takes the
+// store over from whoever wrote to it before, and opens the sinks that take part.
+//
+// The order matters at each step: an engine that still runs is fenced before the
+// sinks are touched; what the latest checkpoint has decided is made visible before
+// a start from nothing forgets it; and sinks clear away what is left only then.
 func (b *builder) openCheckpoints(ctx context.Context) error {
 	c := b.opts.Checkpoints
 	if c == nil {
@@ -72,38 +78,126 @@ func (b *builder) openCheckpoints(ctx context.Context) error {
 		return err
 	}
 	k := &keeper{job: b.Job, store: c.Store, history: h, engine: c.Engine, now: b.opts.Now}
-	if k.resume, err = k.choose(c); err != nil {
-		return err
-	}
-	if k.resume != nil {
-		p := checkpoint.PlanState(k.resume, b.needs(), c.Rename)
-		if err := p.Err(c.DropState); err != nil {
-			return err
-		}
-		k.names = map[string]map[string]string{}
-		for _, what := range []string{"step", "source", "sink"} {
-			k.names[what] = p.Names(what)
-		}
-		if c.From != nil {
-			if err := checkpoint.CopyObjects(ctx, c.FromStore, c.From, c.Store); err != nil {
-				return err
-			}
-		}
-		b.opts.Log.Info("going on from a checkpoint", "epoch", k.resume.Epoch, "taken", k.resume.Taken.Format(time.RFC3339))
-	}
-	opening := h.Opening(k.resume, b.plan.Name, c.Engine, b.opts.Now())
-	if k.resume == nil {
-		err = h.RemoveAll(ctx, opening)
-	} else {
-		err = h.Claim(ctx, opening)
-	}
+	latest, err := k.latest(c)
 	if err != nil {
 		return err
 	}
+	if err := k.choose(c, latest, b.needs()); err != nil {
+		return err
+	}
+	opening := h.Opening(latest, b.plan.Name, c.Engine, b.opts.Now())
+	if err := h.Claim(ctx, opening); err != nil {
+		return err
+	}
 	claimedOpening.Hit()
-	k.first = opening.Epoch + 1
 	b.keeper = k
+	if err := b.openSinks(ctx, latest); err != nil {
+		return err
+	}
+	sinksRecovered.Hit()
+	k.first = opening.Epoch + 1
+	if k.resume == latest {
+		return k.collectOrphans(ctx)
+	}
+	if k.resume != nil {
+		if err := checkpoint.CopyObjects(ctx, c.FromStore, k.resume, c.Store); err != nil {
+			return err
+		}
+	}
+	anew := h.Opening(k.resume, b.plan.Name, c.Engine, b.opts.Now())
+	k.withoutOutput(anew)
+	if err := h.RemoveAll(ctx, anew); err != nil {
+		return err
+	}
+	for _, s := range b.sinks {
+		if err := s.sink.Recover(ctx, 0, nil); err != nil {
+			return fmt.Errorf("sink %s: begin anew: %w", s.node.Name, err)
+		}
+	}
+	k.first = anew.Epoch + 1
+	return k.collectOrphans(ctx)
+}
+
+// latest returns the latest checkpoint in the store. One that cannot be read
+// matters unless the run is asked to begin anew.
+func (k *keeper) latest(c *Checkpoints) (*checkpoint.Manifest, error) {
+	m, err := k.history.Latest()
+	if err != nil && (c.Fresh || c.From != nil) {
+		k.job.opts.Log.Warn("the latest checkpoint cannot be read; output that it had decided may be missing", "error", err)
+		return nil, nil
+	}
+	return m, err
+}
+
+// collectOrphans deletes what engines left that were killed while they wrote.
+func (k *keeper) collectOrphans(ctx context.Context) error {
+	n, err := k.history.CollectOrphans(ctx, k.now().Add(-orphanAge))
+	if err != nil {
+		k.job.opts.Log.Warn("what an earlier run had left could not be deleted", "error", err)
+	} else if n > 0 {
+		k.job.opts.Log.Debug("deleted what an earlier run had left", "objects", n)
+	}
+	return ctx.Err()
+}
+
+// orphanAge is how old an object has to be that no checkpoint names to be surely nobody's.
+const orphanAge = time.Hour
+
+// withoutOutput takes what sinks have to commit out of a checkpoint: it has been
+// committed where it was made.
+func (k *keeper) withoutOutput(m *checkpoint.Manifest) {
+	m.Sinks = slices.Clone(m.Sinks)
+	for i := range m.Sinks {
+		m.Sinks[i].Committables = nil
+	}
+}
+
+// openSinks opens the sinks that take part in epochs and brings them to where the
+// latest checkpoint says.
+func (b *builder) openSinks(ctx context.Context, latest *checkpoint.Manifest) error {
+	for _, n := range b.plan.Nodes {
+		op, ok := n.Op.(*plan.Sink)
+		if !ok {
+			continue
+		}
+		reg := b.parts.Connectors[op.Connector]
+		if reg.NewEpochSink == nil || op.Delivery != nil && *op.Delivery <= delivery.AtLeastOnce {
+			continue
+		}
+		env, err := b.sinkEnv(n, op)
+		if err != nil {
+			return err
+		}
+		sink, err := reg.NewEpochSink(op.Set, env)
+		if err != nil {
+			return err
+		}
+		b.sinks = append(b.sinks, epochSink{n, sink})
+		last, c := b.keeper.output(latest, n.Name)
+		if err := sink.Recover(ctx, last, c); err != nil {
+			return fmt.Errorf("sink %s: recover: %w", n.Name, err)
+		}
+	}
 	return nil
+}
+
+// output returns what a checkpoint has to commit of a sink, again if need be.
+func (k *keeper) output(m *checkpoint.Manifest, name string) (last uint64, c []connector.Committable) {
+	if m == nil {
+		return 0, nil
+	}
+	if k.resume == m {
+		name = k.stored("sink", name)
+	}
+	for _, s := range m.Sinks {
+		if s.Name == name {
+			for _, one := range s.Committables {
+				c = append(c, one)
+			}
+			return m.Origin(), c
+		}
+	}
+	return 0, nil // the sink is new
 }
 
 // unrepeatable returns the name of a source when no source can be read again, "" otherwise.
@@ -123,26 +217,34 @@ func (b *builder) unrepeatable() string {
 	return name
 }
 
-// choose returns the checkpoint to go on from.
-func (k *keeper) choose(c *Checkpoints) (*checkpoint.Manifest, error) {
-	if c.Fresh {
-		return nil, nil
+// choose settles what the job goes on from: the latest checkpoint, the one that
+// was asked for, or nothing.
+func (k *keeper) choose(c *Checkpoints, latest *checkpoint.Manifest, needs checkpoint.Needs) error {
+	m, log := latest, k.job.opts.Log
+	if c.From != nil {
+		m = c.From
 	}
-	m := c.From
-	if m == nil {
-		var err error
-		if m, err = k.history.Latest(); m == nil || err != nil {
-			return nil, err
-		}
+	if m == nil || c.Fresh {
+		return nil
 	}
 	if name := k.job.plan.Name; m.Pipeline != name {
-		return nil, diag.New("run/other-pipeline", "the checkpoint is of the pipeline %s, not of %s", m.Pipeline, name).
+		return diag.New("run/other-pipeline", "the checkpoint is of the pipeline %s, not of %s", m.Pipeline, name).
 			WithHint("give each pipeline a data directory of its own, or start anew with --fresh")
 	}
 	if m.Finished || len(m.Sources) == 0 {
-		return nil, nil // a run that had come to its end, or never got as far as its first epoch
+		return nil // the run had come to its end, or never got as far as its first epoch
 	}
-	return m, nil
+	p := checkpoint.PlanState(m, needs, c.Rename)
+	if err := p.Err(c.DropState); err != nil {
+		return err
+	}
+	k.names = map[string]map[string]string{}
+	for _, what := range []string{"step", "source", "sink"} {
+		k.names[what] = p.Names(what)
+	}
+	k.resume = m
+	log.Info("going on from a checkpoint", "epoch", m.Epoch, "taken", m.Taken.Format(time.RFC3339))
+	return nil
 }
 
 // needs returns what the job needs from a checkpoint.
@@ -185,22 +287,6 @@ func (k *keeper) sourceAt(name string) *checkpoint.Source {
 		}
 	}
 	return nil
-}
-
-// sinkAt returns the epoch that a sink has to commit, again if need be, and what of it.
-func (k *keeper) sinkAt(name string) (last uint64, c []connector.Committable) {
-	if k.resume == nil || k.job.opts.Checkpoints.From != nil {
-		return 0, nil // what a savepoint names has been committed where it was made
-	}
-	stored := k.stored("sink", name)
-	for _, s := range k.resume.Sinks {
-		if stored != "" && s.Name == stored {
-			for _, one := range s.Committables {
-				c = append(c, one)
-			}
-		}
-	}
-	return k.resume.Origin(), c
 }
 
 // decide claims the manifest of an epoch: the one commit.

@@ -2,6 +2,7 @@ package job
 
 import (
 	"context"
+	"maps"
 	"runtime"
 	"sync"
 	"time"
@@ -59,7 +60,9 @@ type epoch struct {
 	checkpoint.Inject
 	begun     time.Time
 	abandoned bool
-	taken     bool           // it is being persisted: what was handed over is in use
+	taken     bool            // it is being persisted: what was handed over is in use
+	writing   context.Context //nolint:containedctx // of writing its state; cut ends it when the epoch is abandoned
+	cut       context.CancelFunc
 	passages  []task.Passage // by task
 	sources   []checkpoint.Source
 }
@@ -129,7 +132,7 @@ func (e *epochs) do(ctx context.Context, a checkpoint.Action, work *sync.WaitGro
 	case checkpoint.Inject:
 		e.inject(a)
 	case checkpoint.Persist:
-		ep := e.epoch(a.Epoch)
+		ep := e.take(a.Epoch)
 		async(func() checkpoint.Event { return checkpoint.Persisted{Epoch: a.Epoch, Err: e.persist(ctx, ep)} })
 	case checkpoint.Decide:
 		ep := e.epoch(a.Epoch)
@@ -156,11 +159,21 @@ func (e *epochs) epoch(id uint64) *epoch {
 	return e.open[id]
 }
 
+// take marks an epoch as being persisted.
+func (e *epochs) take(id uint64) *epoch {
+	ep := e.epoch(id)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	ep.taken = true
+	return ep
+}
+
 // inject opens an epoch and asks every source for its barrier.
 func (e *epochs) inject(a checkpoint.Inject) {
+	writing, cut := context.WithCancel(e.job.ctx)
 	e.mu.Lock()
 	e.open[a.Epoch] = &epoch{
-		Inject: a, begun: time.Now(),
+		Inject: a, begun: time.Now(), writing: writing, cut: cut,
 		passages: make([]task.Passage, len(e.job.tasks)), sources: make([]checkpoint.Source, len(e.job.feeds)),
 	}
 	e.mu.Unlock()
@@ -231,6 +244,7 @@ func (e *epochs) abandon(a checkpoint.Abandon) {
 	defer e.mu.Unlock()
 	ep := e.open[a.Epoch]
 	ep.abandoned = true
+	ep.cut()
 	if !ep.taken {
 		e.give(ep)
 	}
@@ -241,6 +255,7 @@ func (e *epochs) abandonAll() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, ep := range e.open {
+		ep.cut()
 		for i := range ep.passages {
 			ep.passages[i].Release()
 		}
@@ -251,7 +266,6 @@ func (e *epochs) abandonAll() {
 // and in abandoned epochs before, and the state.
 func (e *epochs) persist(ctx context.Context, ep *epoch) error {
 	e.mu.Lock()
-	ep.taken = true
 	out := e.carried
 	e.carried = nil
 	for i := range ep.passages {
@@ -285,7 +299,7 @@ func (e *epochs) persist(ctx context.Context, ep *epoch) error {
 	if e.keeper == nil {
 		return nil
 	}
-	return e.keeper.write(ctx, ep)
+	return e.keeper.write(ep.writing, ep)
 }
 
 // decide claims the manifest of the epoch.
@@ -307,11 +321,17 @@ func (e *epochs) commit(ctx context.Context, ep *epoch) error {
 	clear(e.committables)
 	if e.keeper != nil {
 		if err := e.keeper.release(ctx); err != nil {
-			return err
+			// The epoch is out; what could not be let go of now goes behind a later one.
+			e.job.opts.Log.Warn("old checkpoints take more room than they should", "error", err)
 		}
 	}
 	e.mu.Lock()
-	delete(e.open, ep.Epoch)
+	maps.DeleteFunc(e.open, func(id uint64, old *epoch) bool {
+		if id <= ep.Epoch {
+			old.cut()
+		}
+		return id <= ep.Epoch
+	})
 	e.mu.Unlock()
 	released.Hit()
 	return nil

@@ -163,6 +163,9 @@ func (j *Job) Stop() {
 	}
 }
 
+// Resumable reports whether the next run goes on where this one stops.
+func (j *Job) Resumable() bool { return j.keeper != nil }
+
 // fail ends every task with the first error of all.
 func (j *Job) fail(err error) {
 	j.mu.Lock()

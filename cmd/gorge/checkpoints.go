@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"io"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/gorge-stream/gorge/internal/checkpoint"
+	"github.com/gorge-stream/gorge/internal/checkpoint/dir"
+	"github.com/gorge-stream/gorge/internal/diag"
+	"github.com/gorge-stream/gorge/internal/job"
+	"github.com/gorge-stream/gorge/internal/plan"
+)
+
+// checkpointsDir is where checkpoints are below the data directory.
+const checkpointsDir = "checkpoints"
+
+// checkpointOff is the word that switches checkpoints off.
+const checkpointOff = "off"
+
+// checkpointFlags are the flags about checkpoints of gorge run.
+type checkpointFlags struct {
+	interval  string
+	fresh     bool
+	from      string
+	rename    []string
+	dropState bool
+}
+
+// apply settles what the flags change in the plan.
+func (f *checkpointFlags) apply(p *plan.Plan) error {
+	switch {
+	case f.interval == "":
+	case f.interval == checkpointOff:
+		p.Checkpoint.Off = true
+	default:
+		d, err := time.ParseDuration(f.interval)
+		if err != nil || d < minInterval || d > time.Hour {
+			return diag.New("cli/checkpoint", "--checkpoint is %q, but must be off or from 50ms to 1h", f.interval).
+				WithHint("--checkpoint 1s")
+		}
+		p.Checkpoint.Off, p.Checkpoint.Interval = false, d
+	}
+	if p.Checkpoint.Off && (f.fresh || f.from != "") {
+		return diag.New("cli/checkpoint", "--fresh and --from are about checkpoints, which are off")
+	}
+	if f.fresh && f.from != "" {
+		return diag.New("cli/checkpoint", "--fresh starts from nothing and --from from a checkpoint: name one of them")
+	}
+	return nil
+}
+
+// minInterval is the least time between two checkpoints.
+const minInterval = 50 * time.Millisecond
+
+// renames reads --rename old=new.
+func (f *checkpointFlags) renames() (map[string]string, error) {
+	out := map[string]string{}
+	for _, r := range f.rename {
+		old, name, ok := strings.Cut(r, "=")
+		if !ok || old == "" || name == "" {
+			return nil, diag.New("cli/rename", "--rename is %q, but must be old=new", r).
+				WithHint("old is the name in the checkpoint, new the one in the pipeline file")
+		}
+		out[old] = name
+	}
+	return out, nil
+}
+
+// storeAt returns where the checkpoints of a pipeline are.
+func storeAt(p *plan.Plan, dataDir string) string {
+	if p.Checkpoint.Store != "" {
+		return p.Checkpoint.Store
+	}
+	return filepath.Join(dataDir, checkpointsDir)
+}
+
+// isBucket reports whether a place of checkpoints is a bucket rather than a folder.
+func isBucket(place string) bool { return strings.HasPrefix(place, "s3://") }
+
+// openStore opens a place of checkpoints for writing.
+func openStore(ctx context.Context, place string) (checkpoint.Store, io.Closer, error) {
+	s, err := dir.Open(vfs.Default, place)
+	return s, s, err
+}
+
+// readStore opens a place of checkpoints for reading, beside an engine that may use it.
+func readStore(ctx context.Context, place string) (checkpoint.Store, error) {
+	return dir.OpenReadOnly(vfs.Default, place)
+}
+
+// nothing is a Closer with nothing to close.
+type nothing struct{}
+
+func (nothing) Close() error { return nil }
+
+// openCheckpoints opens the store of the run and finds what --from names.
+func (e *engine) openCheckpoints(ctx context.Context) (*job.Checkpoints, io.Closer, error) {
+	if e.plan.Checkpoint.Off {
+		return nil, nothing{}, nil
+	}
+	renames, err := e.flags.renames()
+	if err != nil {
+		return nil, nothing{}, usage(err)
+	}
+	store, closer, err := openStore(ctx, storeAt(e.plan, e.dataDir()))
+	if err != nil {
+		return nil, nothing{}, err
+	}
+	c := &job.Checkpoints{Store: store, Engine: version, Fresh: e.flags.fresh, Rename: renames, DropState: e.flags.dropState}
+	if e.flags.from != "" {
+		if c.From, c.FromStore, err = savepointAt(ctx, store, e.flags.from); err != nil {
+			_ = closer.Close()
+			return nil, nothing{}, err
+		}
+	}
+	return c, closer, nil
+}
+
+// savepointAt finds the checkpoint that --from names: the number of an epoch of the
+// run's own store, or the latest in another place.
+func savepointAt(ctx context.Context, own checkpoint.Store, from string) (*checkpoint.Manifest, checkpoint.Store, error) {
+	store, epoch := own, uint64(0)
+	if n, err := strconv.ParseUint(from, 10, 64); err == nil {
+		epoch = n
+	} else if store, err = readStore(ctx, from); err != nil {
+		return nil, nil, err
+	}
+	h, err := checkpoint.OpenHistory(ctx, store)
+	if err != nil {
+		return nil, nil, err
+	}
+	if epoch > 0 {
+		m, err := h.Load(epoch)
+		return m, store, err
+	}
+	m, err := h.Latest()
+	if err == nil && m == nil {
+		err = diag.New("cli/from", "there is no checkpoint in %s", from).WithHint("gorge savepoint makes one")
+	}
+	return m, store, err
+}
