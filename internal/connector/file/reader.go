@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 
 	"github.com/gorge-stream/gorge/internal/codec"
 	"github.com/gorge-stream/gorge/internal/connector"
@@ -25,12 +28,14 @@ type reader struct {
 	pump    *pump // of a stream, else nil
 	closers []func() error
 
-	position        // of carry[0] in the inflated stream
-	carry    []byte // read and not yet handed over
-	preamble []byte // meaningful when begun
-	begun    bool   // the preamble is known
-	line     int64  // of carry[0] while known, else 0
-	end      error  // sticky: io.EOF or what the input failed with
+	file     identity // of a regular file
+	ends              // of what stands before carry[0] in the inflated stream
+	skipping bool     // the rest of a record over the limit is still to be skipped
+	carry    []byte   // read and not yet handed over
+	preamble []byte   // meaningful when begun
+	begun    bool     // the preamble is known
+	line     int64    // of carry[0] while known, else 0
+	end      error    // sticky: io.EOF or what the input failed with
 }
 
 var _ connector.SplitReader = (*reader)(nil)
@@ -46,10 +51,10 @@ func (r *reader) Poll(ctx context.Context, b *connector.Block) error {
 		return err
 	}
 	b.Data, b.Rows, b.Preamble = data[:n], nil, r.preamble
-	b.Place, b.Offset = r.name, r.offset
+	b.Place, b.Offset = r.name, r.size
 	b.Line = r.line
 	r.carry = append(spare, data[n:]...)
-	r.offset += int64(n)
+	r.add(b.Data)
 	r.line = 0 // to count on would cost a pass over the bytes of every block
 	return nil
 }
@@ -131,7 +136,7 @@ func (r *reader) skip(data []byte) []byte {
 
 // drop takes the first n bytes off data.
 func (r *reader) drop(data []byte, n int) []byte {
-	r.offset += int64(n)
+	r.add(data[:n])
 	return data[:copy(data, data[n:])]
 }
 
@@ -198,43 +203,98 @@ func (r *reader) fill(ctx context.Context, data []byte, target int) ([]byte, err
 	return data, nil
 }
 
-// resume goes to the position of the reader in a regular file that is open at its start.
-func (r *reader) resume(ctx context.Context, seek func(offset int64) error) error {
-	at := r.position
-	r.position = position{}
+// resume goes to a position in a regular file that is open at its start. The
+// file must hold the bytes that were read before; it may have grown.
+func (r *reader) resume(ctx context.Context, at position, f *os.File) error {
 	data, err := r.begin(ctx, nil)
 	if err != nil {
 		return err
 	}
-	gap := at.offset - r.offset
-	r.position, r.line = at, 0
-	switch {
-	case gap < 0:
-		return r.changed()
-	case seek != nil:
-		r.end = nil // begin may have seen the end
-		return seek(at.offset)
+	if r.size > at.offset {
+		return r.changed(at, fmt.Errorf("it was read up to byte %d, and its header alone is longer", at.offset))
 	}
-	for int64(len(data)) < gap {
-		gap -= int64(len(data))
-		if data, err = r.fill(ctx, data[:0], r.src.block); err != nil && (!errors.Is(err, io.EOF) || int64(len(data)) < gap) {
-			if errors.Is(err, io.EOF) {
-				return r.changed()
-			}
-			return err
-		}
+	if r.in == io.Reader(f) {
+		data, err = nil, r.seek(at, f)
+	} else {
+		data, err = r.inflateUpTo(ctx, at, data) // a compressed stream has to be inflated up to the place
 	}
-	r.carry = data[:copy(data, data[gap:])]
+	if err != nil {
+		return err
+	}
+	if r.fingerprint() != at.print {
+		return r.changed(at, fmt.Errorf("what stands before byte %d, up to which it was read, is not what was read", at.offset))
+	}
+	r.carry, r.skipping, r.line = data, at.skipping, 0
 	return nil
 }
 
-func (r *reader) changed() error {
-	return r.src.refuse("file/changed", "%s is not the file that was read before: byte %d, up to which it was read, is not there", r.name, r.offset).
-		WithHint("put the file back, or start the pipeline without its stored positions")
+// seek goes to a position in a file that is not compressed.
+func (r *reader) seek(at position, f *os.File) error {
+	info, err := f.Stat()
+	if err != nil {
+		return r.src.cannot("read", r.name, err)
+	}
+	if info.Size() < at.offset {
+		return r.changed(at, fmt.Errorf("it was read up to byte %d, and has only %d bytes", at.offset, info.Size()))
+	}
+	if err := r.load(f, at.offset); err != nil {
+		return r.src.cannot("read", r.name, err)
+	}
+	r.end = nil // begin may have seen the end
+	if _, err := f.Seek(at.offset, io.SeekStart); err != nil {
+		return r.src.cannot("seek", r.name, err)
+	}
+	return nil
+}
+
+// inflateUpTo drops what comes before a position, and returns what was read behind it.
+func (r *reader) inflateUpTo(ctx context.Context, at position, data []byte) ([]byte, error) {
+	for {
+		if data = r.drop(data, int(min(int64(len(data)), at.offset-r.size))); r.size == at.offset {
+			return data, nil
+		}
+		var err error
+		data, err = r.fill(ctx, data, r.src.block)
+		if errors.Is(err, io.EOF) && len(data) == 0 {
+			return nil, r.changed(at, fmt.Errorf("it was read up to byte %d of its inflated content, and has only %d bytes", at.offset, r.size))
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, err
+		}
+	}
+}
+
+// changed refuses to go on in a file that is not the one that was read before.
+func (r *reader) changed(at position, why error) error { return r.src.changed(r.name, at, why) }
+
+// changed says so, and where the file is now if it was renamed within its folder.
+func (s *source) changed(path string, at position, why error) error {
+	e := s.refuse("file/changed", "%s is not the file that was read before", path).WithCause(why).
+		WithHint("put the file back, or start the pipeline anew: gorge run --fresh")
+	if now := at.file.find(filepath.Dir(path)); now != "" && now != filepath.Clean(path) {
+		e = e.WithHint("that file is %s now: put it back, or start the pipeline anew: gorge run --fresh", now)
+	}
+	return e
+}
+
+// find returns the path of a file in a folder, "" when it is not there.
+func (id identity) find(dir string) string {
+	entries, err := os.ReadDir(dir)
+	if err != nil || id == (identity{}) {
+		return ""
+	}
+	for _, entry := range entries {
+		if info, err := entry.Info(); err == nil && info.Mode().IsRegular() && identify(info) == id {
+			return filepath.Join(dir, entry.Name())
+		}
+	}
+	return ""
 }
 
 // Position returns where the split stands behind the last block.
-func (r *reader) Position() connector.Position { return r.encode() }
+func (r *reader) Position() connector.Position {
+	return position{offset: r.size, skipping: r.skipping, file: r.file, print: r.fingerprint()}.encode()
+}
 
 // Close ends the pump of a stream and closes the file.
 func (r *reader) Close() error {

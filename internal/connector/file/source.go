@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -34,6 +35,7 @@ type source struct {
 	block       int
 	record      int // Limits.RecordBytes
 	stdin       *os.File
+	log         *slog.Logger
 
 	mu    sync.Mutex
 	pumps []*pump       // guarded by mu: those of open splits
@@ -53,7 +55,10 @@ func newSourceWith(set *spec.Values, env connector.SourceEnv, stdin *os.File) (c
 	limits := env.Limits.WithDefaults()
 	s := &source{
 		patterns: set.Strings("path"), place: set.PlaceOf("path"), compression: set.String("compression"),
-		inflated: set.Int("max_inflated"), block: env.BlockBytes, record: limits.RecordBytes, stdin: stdin, ready: make(chan struct{}),
+		inflated: set.Int("max_inflated"), block: env.BlockBytes, record: limits.RecordBytes, stdin: stdin, log: env.Log, ready: make(chan struct{}),
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
 	}
 	if s.block <= 0 {
 		s.block = defaultBlock
@@ -173,11 +178,11 @@ func (s *source) Open(ctx context.Context, split connector.Split, at connector.P
 	if err != nil {
 		return nil, s.refuse("file/bad-position", "the stored position of %s cannot be read", split.ID).WithCause(err)
 	}
-	f, name, err := s.openFile(split.ID)
+	f, name, err := s.openFile(split.ID, pos)
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{src: s, name: name, closers: []func() error{f.Close}, position: pos, line: 1}
+	r := &reader{src: s, name: name, closers: []func() error{f.Close}, line: 1}
 	if split.ID == stdinName {
 		r.closers = []func() error{func() error { stdinTaken.Store(false); return nil }}
 	}
@@ -186,8 +191,12 @@ func (s *source) Open(ctx context.Context, split connector.Split, at connector.P
 		return nil, errors.Join(s.cannot("open", name, err), r.Close())
 	}
 	if info.Mode().IsRegular() && split.ID != stdinName {
-		err = r.openRegular(ctx, f, info.Size())
+		r.file = identify(info)
+		err = r.openRegular(ctx, f, pos)
 	} else {
+		if pos.offset > 0 {
+			s.log.Warn("a stream cannot be read a second time: what comes now is taken for what follows", "path", name, "read", pos.offset)
+		}
 		err = r.openStream(f)
 	}
 	if err != nil {
@@ -196,7 +205,7 @@ func (s *source) Open(ctx context.Context, split connector.Split, at connector.P
 	return r, nil
 }
 
-func (s *source) openFile(id string) (*os.File, string, error) {
+func (s *source) openFile(id string, at position) (*os.File, string, error) {
 	if id == stdinName {
 		if !stdinTaken.CompareAndSwap(false, true) {
 			return nil, "", s.refuse("file/stdin-taken", "standard input is read by two sources").WithHint("let one source read - and give its rows to both steps")
@@ -204,6 +213,9 @@ func (s *source) openFile(id string) (*os.File, string, error) {
 		return s.stdin, "standard input", nil
 	}
 	f, err := openForReading(id)
+	if errors.Is(err, fs.ErrNotExist) && at.offset > 0 {
+		return nil, "", s.changed(id, at, fmt.Errorf("it was read up to byte %d, and is not there any more", at.offset))
+	}
 	if err != nil {
 		return nil, "", s.cannot("open", id, err)
 	}
@@ -211,25 +223,11 @@ func (s *source) openFile(id string) (*os.File, string, error) {
 }
 
 // openRegular prepares the reading of a file that can be read again.
-func (r *reader) openRegular(ctx context.Context, f *os.File, size int64) error {
-	if err := r.inflate(f); err != nil {
+func (r *reader) openRegular(ctx context.Context, f *os.File, at position) error {
+	if err := r.inflate(f); err != nil || at.offset == 0 {
 		return err
 	}
-	if r.position == (position{}) {
-		return nil
-	}
-	if r.in != io.Reader(f) {
-		return r.resume(ctx, nil) // a compressed stream has to be inflated up to the place
-	}
-	return r.resume(ctx, func(offset int64) error {
-		if offset > size {
-			return r.changed()
-		}
-		if _, err := f.Seek(offset, io.SeekStart); err != nil {
-			return r.src.cannot("seek", r.name, err)
-		}
-		return nil
-	})
+	return r.resume(ctx, at, f)
 }
 
 // inflate sets r.in to the inflated bytes of a regular file.
@@ -257,9 +255,6 @@ func (r *reader) inflate(f *os.File) error {
 
 // openStream prepares the reading of something that comes when it comes.
 func (r *reader) openStream(f *os.File) error {
-	if r.position != (position{}) {
-		return r.src.refuse("file/no-resume", "%s cannot be read from the middle: it is a stream", r.name)
-	}
 	p, err := startPump(f, r.src.compression, r.src.inflated, r.src.notify)
 	if err != nil {
 		return r.src.cannot("read", r.name, err)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -327,38 +326,6 @@ func TestDamagedCompressionEndsTheReading(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantCode(t, fail(t, s, nil), "file/cannot-read", "inflates to more than 65536 bytes")
-}
-
-func TestAPositionBehindTheEndOfTheFileIsRefused(t *testing.T) {
-	for _, k := range []compress.Kind{compress.None, compress.Gzip} {
-		path := put(t, t.TempDir(), "x", pack(t, k, []byte("a\nb\n")))
-		at := position{offset: 5}.encode()
-		for _, f := range []*codec.Format{nil, headed} {
-			wantCode(t, fail(t, mustSource(t, connector.SourceEnv{Format: f}, nil, path), at), "file/changed", "byte 5")
-		}
-		wantCode(t, fail(t, mustSource(t, connector.SourceEnv{Format: headed}, nil, path), position{offset: 1}.encode()), "file/changed")
-		wantCode(t, fail(t, mustSource(t, connector.SourceEnv{}, nil, path), connector.Position{9, 9, 9}), "file/bad-position")
-		if err := fail(t, mustSource(t, connector.SourceEnv{}, nil, path), position{offset: 4}.encode()); !errors.Is(err, io.EOF) {
-			t.Errorf("%s: at the end: %v", k, err)
-		}
-	}
-}
-
-func TestPositionsAreReadBack(t *testing.T) {
-	for _, p := range []position{{}, {offset: 1}, {offset: 1 << 62, skipping: true}} {
-		if got, err := decodePosition(p.encode()); err != nil || got != p {
-			t.Errorf("%v comes back as %v, %v", p, got, err)
-		}
-	}
-	full := position{offset: 1 << 40}.encode()
-	for n := 1; n < len(full); n++ {
-		if _, err := decodePosition(full[:n]); err == nil {
-			t.Errorf("%x is accepted", full[:n])
-		}
-	}
-	if _, err := decodePosition(append(full, 0)); err == nil {
-		t.Error("a byte too many is accepted")
-	}
 }
 
 func TestAHeaderWithoutEndIsRefused(t *testing.T) {
