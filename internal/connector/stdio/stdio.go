@@ -43,7 +43,7 @@ var Registration = connector.Registration{
 	},
 	DefaultFormat: defaultFormat,
 	SinkPromise: func(*spec.Values) delivery.Promise {
-		return delivery.Promise{Guarantee: delivery.AtMostOnce, Why: "rows are printed and not kept: a crash loses those under way, and a new run cannot take back what was printed"}
+		return delivery.Promise{Guarantee: delivery.AtLeastOnce, Why: "what has been printed cannot be taken back: rows since the last checkpoint are printed again after a crash"}
 	},
 	NewSink: func(set *spec.Values, env connector.SinkEnv) (connector.SinkWriter, error) {
 		return newSink(set, env, &stdout)
