@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -180,4 +181,38 @@ func TestALostPoolEndsTheJobAndLeaksNothing(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	op.Close()
+}
+
+// parts writes down the Before of what is emitted, by port.
+type parts map[operator.Port][]batch.Time
+
+func (p parts) Emit(port operator.Port, b *batch.Batch) error {
+	p[port] = append(p[port], b.Before)
+	b.Release()
+	return nil
+}
+
+// TestDeadLettersBelongToThePartOfTheirRows: where tasks tell each other how far
+// they are in a block, a letter without its part would make them wait for one another.
+func TestDeadLettersBelongToThePartOfTheirRows(t *testing.T) {
+	testkit.CheckLive(t)
+	op, _, in, _ := newCall(t, operator.DeadLetterRow, 0)
+	defer op.Close()
+	got := parts{}
+	for _, before := range []batch.Time{10, 20} {
+		b := in.Get()
+		b.Before = before
+		testkit.Fill(t, b, []string{"a 1", "b -1"})
+		if err := op.ProcessBatch(b, got); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := op.OnWatermark(0, got); err != nil {
+		t.Fatal(err)
+	}
+	for _, port := range []operator.Port{operator.Main, operator.Dead} {
+		if !slices.Equal(got[port], []batch.Time{10, 20}) {
+			t.Errorf("port %d: parts %v", port, got[port])
+		}
+	}
 }
