@@ -106,7 +106,7 @@ func TestPlanExplainsInThreeForms(t *testing.T) {
 	t.Chdir(t.TempDir())
 	write(t, "ok.yaml", okPipeline)
 	code, text, _ := gorge("plan", "ok.yaml")
-	if code != exitDone || !strings.Contains(text, "reads 7 of 7 columns") || !strings.Contains(text, "at_most_once") {
+	if code != exitDone || !strings.Contains(text, "reads 7 of 7 columns") || !strings.Contains(text, "exactly_once (engine)") {
 		t.Errorf("exit code %d: %s", code, text)
 	}
 	_, js, _ := gorge("plan", "ok.yaml", "--format", "json")
