@@ -9,18 +9,19 @@ import (
 	"io"
 	"path/filepath"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/gorge-stream/gorge/internal/connector"
 )
 
 // committable is what a checkpoint keeps of the output of one epoch, as JSON.
 type committable struct {
-	Version int `json:"version"`
-	// One file: how far it goes, the CRC-32C of the last bytes up to there, and
-	// whether it ends there.
-	Length int64  `json:"length,omitempty"`
-	Tail   uint32 `json:"tail,omitempty"`
-	Final  bool   `json:"final,omitempty"`
-	// One part of a folder: its name, and its name while it is pending.
+	Version int    `json:"version"`
+	Length  int64  `json:"length,omitempty"` // of the file, or of the part
+	Tail    uint32 `json:"tail,omitempty"`   // CRC-32C of the last 4 KiB up to there
+	// Final: one file, which ends there.
+	Final bool `json:"final,omitempty"`
+	// Part is the name of a part of a folder, Pending its name until it is committed; both empty for one file.
 	Part    string `json:"part,omitempty"`
 	Pending string `json:"pending,omitempty"`
 }
@@ -49,7 +50,7 @@ func decodeCommittable(raw connector.Committable) (committable, error) {
 		return c, errors.New("its length is negative")
 	case c.Part == "" && c.Pending == "":
 		return c, nil
-	case c.Length != 0 || c.Tail != 0 || c.Final:
+	case c.Final:
 		return c, errors.New("it is neither a file nor a part")
 	case !isName(c.Part) || !isName(c.Pending):
 		return c, errors.New("the name of its part is no name")
@@ -81,6 +82,16 @@ func (t *target) decode(raw []connector.Committable, part bool) ([]committable, 
 const tailBytes = 4 << 10
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// holds reports whether the first bytes of a file are those of a committable, and the size of the file.
+func (c committable) holds(f vfs.File) (fits bool, size int64, err error) {
+	info, err := f.Stat()
+	if err != nil || info.Size() < c.Length {
+		return false, 0, err
+	}
+	crc, err := tail(f, c.Length)
+	return crc == c.Tail, info.Size(), err
+}
 
 // tail returns the CRC of the last bytes of the first length bytes of a file.
 func tail(f io.ReaderAt, length int64) (uint32, error) {

@@ -57,6 +57,3 @@ func OpenAppend(path string) (connector.SinkWriter, error) {
 	a := &appender{target: lettersTarget(connector.SinkEnv{}), path: path}
 	return a, a.open()
 }
-
-// partsWhy is the reason why parts are exact.
-const partsWhy = "each checkpoint makes one whole file visible"

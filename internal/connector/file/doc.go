@@ -18,22 +18,40 @@
 //	F4  A position is the byte behind the last block, counted in the inflated
 //	    stream. A plain file is resumed by seeking, a compressed one by inflating
 //	    again up to there; the preamble is read from the head of the file again.
+//	    With the position goes a fingerprint of up to 4 KiB at the start of what was
+//	    read and at its end. A file that does not fit it, was truncated, or is gone,
+//	    is refused; one that has grown, or is a copy, is read on.
 //	F5  Standard input and pipes are read by one goroutine, the pump, into a
 //	    bounded buffer, so that Poll never waits. When the input runs dry, the
 //	    whole records that are there are handed over at once: the blocks of such
-//	    a split depend on the pace of its sender, and it has no resume.
+//	    a split depend on the pace of its sender. Resumed, it takes what comes then.
 //
-// # Writing
+// # Writing one file
 //
-//	F6  Rows are written to PATH.partial, in the same folder. Only Close with a
-//	    complete input makes that file durable (fsync), renames it to PATH and
-//	    makes the name durable (fsync of the folder): whoever opens PATH sees the
-//	    output of a whole run, of the last one until then.
-//	F7  Flush brings rows to PATH.partial, where a person may follow them; it does
-//	    not touch PATH. A stream that runs for long so has its output under its
-//	    name when it is stopped in good order.
-//	F8  After a failure PATH.partial stays for inspection, unless no row was
-//	    written; the next run begins it anew. A lock on it keeps a second writer
-//	    of the same path out.
-//	F9  A target that is no regular file (a pipe, /dev/stdout) is written directly.
+//	F6  Rows are written to PATH.partial, in the same folder. Prepare notes how long
+//	    it is, behind whole frames when it is compressed; Persist makes it durable
+//	    so far, name included. The commit of the final epoch renames it to PATH and
+//	    makes that durable: whoever opens PATH sees the output of a whole run, of
+//	    the last one until then.
+//	F7  Recover cuts PATH.partial to what is decided, by a CRC of the bytes before
+//	    it: a file that was changed or removed since is refused.
+//	F8  Flush brings rows to PATH.partial, where a person may follow them.
+//
+// # Writing parts
+//
+//	F9  Each epoch with rows is a file of its own, written in the folder .pending
+//	    and renamed out of it by the commit, to a name that follows from its epoch and
+//	    task. The folder of the parts is synced before the one of the pending ones
+//	    is again: else a power cut could leave a part in neither.
+//	F10 A name that is taken is never replaced. Every part that is pending when a job
+//	    starts, and not in its checkpoint, is removed.
+//
+// # Writing in any way
+//
+//	F11 Without checkpoints a run is one epoch, which ends when the writer is closed
+//	    with a complete input. After a failure what was written stays for
+//	    inspection until the next run.
+//	F12 A lock keeps a second writer of the same path out.
+//	F13 The first error of the disk is the last: nothing is tried again.
+//	F14 A target that is no regular file (a pipe, /dev/stdout) is written directly.
 package file

@@ -157,7 +157,7 @@ func (s *folder) commit(c []committable) error {
 		if err != nil {
 			return err
 		}
-		waiting, err := s.exists(pending)
+		waiting, err := s.waits(pending, x)
 		if err != nil {
 			return err
 		}
@@ -190,6 +190,19 @@ func (s *folder) exists(path string) (bool, error) {
 		return false, nil
 	}
 	return err == nil, s.fail("open", path, err)
+}
+
+// waits reports whether a pending part is there, and the one that is meant.
+func (s *folder) waits(path string, c committable) (bool, error) {
+	f, err := s.fs.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, s.fail("open", path, err)
+	}
+	fits, size, err := c.holds(f)
+	return fits && size == c.Length, s.fail("read", path, errors.Join(err, f.Close()))
 }
 
 // Writer makes the writer, which opens nothing before its first row.

@@ -90,7 +90,7 @@ func (w *partWriter) Prepare(_ context.Context, e connector.Epoch) (connector.Pr
 	if err != nil {
 		return nil, w.fail("open", err)
 	}
-	p := &pendingPart{s: w.s, f: w.out.f, pending: w.name, part: part}
+	p := &pendingPart{s: w.s, f: w.out.f, size: w.out.size, pending: w.name, part: part}
 	w.out = nil
 	partCut.Hit()
 	return p, nil
@@ -125,6 +125,7 @@ func (w *partWriter) Close(context.Context, bool) error {
 type pendingPart struct {
 	s             *folder
 	f             vfs.File
+	size          int64
 	pending, part string
 }
 
@@ -140,8 +141,9 @@ func (p *pendingPart) Persist(context.Context) (connector.Committable, error) {
 		}
 	}
 	partSynced.Hit()
-	if err := p.f.Close(); err != nil {
-		return nil, s.fail("close", path, err)
+	crc, err := tail(p.f, p.size)
+	if err := errors.Join(err, p.f.Close()); err != nil {
+		return nil, s.fail("read", path, err)
 	}
 	if there, err := s.exists(filepath.Join(s.path, p.part)); err != nil || there {
 		if err == nil {
@@ -163,7 +165,7 @@ func (p *pendingPart) Persist(context.Context) (connector.Committable, error) {
 			return nil, s.fail("rename", path, err)
 		}
 	}
-	return committable{Part: p.part, Pending: p.pending}.encode()
+	return committable{Length: p.size, Tail: crc, Part: p.part, Pending: p.pending}.encode()
 }
 
 // foreign refuses to write a part of a name that is taken.

@@ -22,7 +22,7 @@ var Registration = connector.Registration{
 	// One file appears when the input ends. A folder gets files all the time, a device every row.
 	AtEnd: func(set *spec.Values) bool {
 		path := set.String("path")
-		return !strings.HasSuffix(path, "/") && !strings.HasPrefix(path, "/dev/")
+		return !isFolder(path) && !isDevice(path)
 	},
 }
 
@@ -47,30 +47,44 @@ var sourceDecl = &spec.Decl{
 
 var sinkDecl = &spec.Decl{
 	Name:    "file",
-	Summary: "Writes one file, which appears under its name when the run ends well.",
-	Doc: "Rows go to `PATH.partial` beside the file and can be followed there. When the input has ended, or the job was stopped in good order, " +
-		"the file is made durable and renamed to `PATH`, replacing what was there in one step. After a failure `PATH` is as it was and `PATH.partial` " +
-		"is kept for inspection until the next run. A pipe or device as path is written directly.",
+	Summary: "Writes one file, which appears when the input ends, or a folder that gets a file with each checkpoint.",
+	Doc: "A path that ends with `/`, or is a folder, gets parts: files such as `part-0000000042-0.ndjson`, each whole when it appears and never changed " +
+		"again. Each checkpoint with new rows adds one; without checkpoints a run adds one, `part-run-0001.ndjson`, when it ends well. What is not decided yet is in the folder `.pending` below it.\n\n" +
+		"Any other path is one file. Rows go to `PATH.partial` beside it and can be followed there. When the input has ended, or a job without checkpoints was " +
+		"stopped in good order, the file is made durable and renamed to `PATH`, replacing what was there in one step. After a crash a job with checkpoints " +
+		"goes on behind the rows that the last one covers; without them `PATH.partial` is kept for inspection until the next run.\n\n" +
+		"A pipe or device as path is written directly.",
 	Short: "path",
 	Fields: []spec.Field{
-		{Name: "path", Type: spec.String, Required: true, Doc: "The file; its folder must exist."},
+		{Name: "path", Type: spec.String, Required: true, Doc: "The file, or a folder with a `/` at the end. The folder that it is in must exist."},
 		{Name: "compression", Type: spec.Enum, Values: []string{"auto", "none", "gzip", "zstd"}, Default: "auto",
-			Doc: "How to compress; `auto` goes by the name: `.gz` gzip, `.zst` zstd, else none."},
+			Doc: "How to compress; `auto` goes by the name: `.gz` gzip, `.zst` zstd, else none. The parts of a folder get the ending themselves."},
 	},
 	Example: `file: {path: averages.csv}`,
 }
 
+// isDevice reports whether a path names a device or pipe, as far as can be told without looking at the disk.
+func isDevice(path string) bool { return strings.HasPrefix(path, "/dev/") }
+
 func sourcePromise(set *spec.Values) delivery.Promise {
 	for _, p := range set.Strings("path") {
-		if p == stdinName {
-			return delivery.Promise{Guarantee: delivery.AtMostOnce, Why: "standard input cannot be read a second time: rows under way in a crash are lost"}
+		if p == stdinName || isDevice(p) {
+			return delivery.Promise{Guarantee: delivery.AtMostOnce,
+				Why: "a stream cannot be read a second time: behind a crash the run goes on with what is sent then, and rows under way are lost"}
 		}
 	}
-	return delivery.Promise{Guarantee: delivery.AtMostOnce,
-		Why: "positions are not stored yet: after a crash nothing goes on where it stopped, and a new run reads the files from their start"}
+	return delivery.Promise{Guarantee: delivery.ExactlyOnce, Why: "files are read on from the byte that the checkpoint names, if their content before it is unchanged"}
 }
 
-func sinkPromise(*spec.Values) delivery.Promise {
-	return delivery.Promise{Guarantee: delivery.AtMostOnce,
-		Why: "the file appears only when a run ends well: the rows of a run that crashed are not taken up by the next one"}
+// partsWhy is the reason why parts are exact.
+const partsWhy = "each checkpoint makes one whole file visible"
+
+func sinkPromise(set *spec.Values) delivery.Promise {
+	switch path := set.String("path"); {
+	case isDevice(path):
+		return delivery.Promise{Guarantee: delivery.AtLeastOnce, Why: "what a device was given cannot be taken back: after a crash rows are written again"}
+	case isFolder(path):
+		return delivery.Promise{Guarantee: delivery.ExactlyOnce, Why: partsWhy}
+	}
+	return delivery.Promise{Guarantee: delivery.ExactlyOnce, Why: "the file goes on behind the rows that the checkpoint covers, and appears when it is whole"}
 }

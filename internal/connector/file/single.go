@@ -92,10 +92,13 @@ func (s *single) Recover(_ context.Context, _ uint64, raw []connector.Committabl
 		return err
 	}
 	want := latest(c)
-	size, fits, err := s.compare(want)
+	fits, size := false, int64(-1)
+	if s.f != nil {
+		if fits, size, err = want.holds(s.f); err != nil {
+			return s.fail("read", err)
+		}
+	}
 	switch {
-	case err != nil:
-		return s.fail("read", err)
 	case want.Final && fits && size == want.Length:
 		return s.publish()
 	case want.Final:
@@ -159,19 +162,6 @@ func (s *single) open() error {
 			return s.fail("open", err)
 		}
 	}
-}
-
-// compare returns the size of the partial file, -1 without one, and whether it holds c.
-func (s *single) compare(c committable) (size int64, fits bool, err error) {
-	if s.f == nil {
-		return -1, false, nil
-	}
-	info, err := s.f.Stat()
-	if err != nil || info.Size() < c.Length {
-		return 0, false, err
-	}
-	crc, err := tail(s.f, c.Length)
-	return info.Size(), crc == c.Tail, err
 }
 
 func (s *single) changed(c committable, size int64) error {
