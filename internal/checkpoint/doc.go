@@ -21,9 +21,10 @@
 //
 // # What is where
 //
-// Manifests are "manifests/" and the epoch in 16 hex digits, segments
-// "chunks/" and the SHA-256 of their bytes. A segment's bytes hold its epoch, so that
-// no two epochs have one in common and a deletion never meets a new upload.
+// Manifests are "manifests/" and the epoch in 16 hex digits, without gaps (History says
+// why), segments "chunks/" and the SHA-256 of their bytes. A segment's bytes hold its
+// epoch and the run that wrote it, so that no two epochs have one in common and a
+// deletion never meets a new upload.
 //
 // The package does not know operators, tasks or where a store lives.
 package checkpoint

@@ -18,14 +18,26 @@ type Manifest struct {
 	Epoch    uint64 `json:"epoch"`
 	Kind     Kind   `json:"kind"`
 	// Repeats is the epoch whose content this one repeats, 0 when it has its own.
-	Repeats uint64    `json:"repeats,omitempty"`
-	Taken   time.Time `json:"taken"`
+	Repeats uint64 `json:"repeats,omitempty"`
+	// Line is the opening epoch of a run that did not go on from the latest checkpoint:
+	// positions of different lines cannot be compared.
+	Line uint64 `json:"line,omitempty"`
+	// Before are the manifests that there were when it was claimed. An older one that is not
+	// among them was deleted and came back, or belongs to an engine that was fenced.
+	Before []Reference `json:"before,omitempty"`
+	Taken  time.Time   `json:"taken"`
 	// Finished: the input had ended and every result is out; there is nothing to go on from.
 	Finished    bool     `json:"finished,omitempty"`
 	Parallelism int      `json:"parallelism"`
 	Steps       []Step   `json:"steps,omitempty"`
 	Sources     []Source `json:"sources"`
 	Sinks       []Sink   `json:"sinks"`
+}
+
+// Reference names a manifest and, by the CRC-32C of its bytes, tells it from another of that name.
+type Reference struct {
+	Epoch uint64 `json:"epoch"`
+	CRC   uint32 `json:"crc"`
 }
 
 // Kind says why a checkpoint was taken.
