@@ -25,12 +25,13 @@ const (
 	fullSay   = 10 * time.Second       // between two messages
 )
 
-// disk is the file system below a store. While the store is open
+// disk is the file system below a store.
 //
-//   - a write for which there is no space waits until there is: such a write has
-//     written nothing, so trying again is safe, as it is not behind a failed sync;
-//   - every other failure to write is final: what is on disk is unknown, so the
-//     process ends with ExitStore and the next start recovers.
+//   - A failed sync is final: what is on disk is unknown, so the process ends with
+//     ExitStore and the next start recovers.
+//   - Once the directory is locked, a write for which there is no space waits until
+//     there is. Such a write has written nothing, so trying again is safe.
+//   - Every other failure to write is final, too.
 //
 // It makes the name of a new file durable with the first sync of the file, and
 // syncs the directory before a marker is removed: Pebble leaves it at one sync of the
@@ -44,9 +45,8 @@ type disk struct {
 	dir   string
 	log   *slog.Logger
 	retry time.Duration
-	exit  func(code int) // must not return
-	armed atomic.Bool    // the store is open
-	hurry chan struct{}  // closed when the store is about to be closed: nobody waits any more
+	armed atomic.Bool   // the store is open
+	hurry chan struct{} // closed when the store is about to be closed: nobody waits any more
 
 	mu       sync.Mutex
 	full     bool                    // guarded by mu: a write waits for space
@@ -56,9 +56,7 @@ type disk struct {
 }
 
 func newDisk(files vfs.FS, dir string, log *slog.Logger) *disk {
-	return &disk{FS: files, dir: dir, log: log, retry: fullRetry, hurry: make(chan struct{}),
-		exit:     os.Exit, //nolint:forbidigo // Pebble demands that a fatal error does not return
-		watchers: map[int]func(bool){}}
+	return &disk{FS: files, dir: dir, log: log, retry: fullRetry, hurry: make(chan struct{}), watchers: map[int]func(bool){}}
 }
 
 // watch has f called whenever writes begin or cease to wait for space, until stop is called.
@@ -85,7 +83,7 @@ func (d *disk) isFull() bool {
 // do runs one operation that writes, as often as it takes.
 func (d *disk) do(op, name string, f func() error) error {
 	err := f()
-	if err == nil || !d.armed.Load() {
+	if err == nil || op != opSync && !d.armed.Load() {
 		return err
 	}
 	for err != nil {
@@ -142,8 +140,11 @@ func (d *disk) fatal(message string, args ...any) {
 	d.log.Error(message+": the process ends so that nothing unwritten is taken for written",
 		append(args, "dir", d.dir, "exit_code", ExitStore,
 			"hint", "check the disk (df -h "+d.dir+", errors in the kernel log), then start again")...)
-	d.exit(ExitStore)
+	exit(ExitStore)
 }
+
+// exit must not return. Simulations of failing disks replace it.
+var exit = os.Exit //nolint:forbidigo // see fatal
 
 // syncDir makes the names in the directory of a file durable.
 func (d *disk) syncDir(file string) error {

@@ -228,7 +228,7 @@ func (s *epochSink) fits(last, applied uint64, marks []*mark) error {
 // misfit is the error when store and checkpoint are not of the same time.
 func (s *epochSink) misfit(code diag.Code, format string, args ...any) *diag.Error {
 	return diag.New(code, format, args...).
-		WithHint("put back table store and checkpoints of the same time, or start with --fresh: it keeps the rows that the table has and reads the input anew")
+		WithHint("a file of the store was damaged, or store and checkpoints are not of the same time: put back both from one backup, or start with --fresh, which keeps the rows that the table has and reads the input anew")
 }
 
 // missing returns the marks whose rows the store does not hold.

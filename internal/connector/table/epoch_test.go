@@ -118,9 +118,11 @@ func entries(t testing.TB, s *store, tag byte) (n int) {
 func epochCase() connectortest.EpochCase {
 	return connectortest.EpochCase{
 		Schema: readings,
-		Row:    func(i int) []any { return []any{fmt.Sprintf("dev-%04d", i*7919%10_000), int64(i), float64(i), int64(i)} },
-		Text:   func(i int) string { return fmt.Sprintf("dev-%04d/%d=%d", i*7919%10_000, i, i) },
-		New:    func(t testing.TB) connectortest.EpochPlace { return place1(t, vfs.NewMem(), small) },
+		Row: func(i int) []any {
+			return []any{fmt.Sprintf("dev-%04d", i*7919%10_000), int64(i), float64(i), int64(i)}
+		},
+		Text: func(i int) string { return fmt.Sprintf("dev-%04d/%d=%d", i*7919%10_000, i, i) },
+		New:  func(t testing.TB) connectortest.EpochPlace { return place1(t, vfs.NewMem(), small) },
 	}
 }
 

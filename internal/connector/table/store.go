@@ -56,10 +56,12 @@ type location struct {
 
 // openStores are the stores that this process has open for writing. Pebble's lock
 // is per process, so sinks of one engine must share.
-var openStores = struct {
+var openStores = &stores{by: map[location]*store{}}
+
+type stores struct {
 	mu sync.Mutex
-	by map[location]*store
-}{by: map[location]*store{}}
+	by map[location]*store // guarded by mu
+}
 
 // acquire opens the store in dir, or takes part in it when it is open already.
 // Every acquire needs a release.
@@ -159,12 +161,13 @@ func openStore(at location, log *slog.Logger) (*store, error) {
 	}
 	opts := s.options()
 	opts.Lock = lock
+	// An error in the middle of opening would leave goroutines of Pebble behind that panic.
+	s.disk.armed.Store(true)
 	s.db, err = openOrCreate(dir, opts)
 	// The database has a hold of its own on the lock, if it is open.
 	if err = errors.Join(err, lock.Close()); err != nil {
 		return nil, openError(dir, err)
 	}
-	s.disk.armed.Store(true)
 	return s, nil
 }
 

@@ -26,6 +26,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(fatalEnv) != "" {
 		failLogForGood() // ends the process
 	}
+	if os.Getenv(faultsEnv) != "" {
+		os.Exit(m.Run()) // goroutines stay behind
+	}
 	before := batch.Live()
 	leaks := goleak.IgnoreCurrent()
 	code := m.Run()
