@@ -27,7 +27,7 @@ var bodies = sync.Pool{New: func() any { b := make([]byte, 0, firstBuffer); retu
 var errSlow = errors.New("the body came too slowly")
 
 // ServeHTTP takes one request; its answers are listed in the declaration of the source.
-func (s *source) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rows, err := s.ingest(w, r)
 	if err != nil {
 		s.refuse(w, r, err)
@@ -42,48 +42,72 @@ func (s *source) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body) // a sender that went away is no concern of the engine
 }
 
-// ingest reads, decodes and queues a request and returns the number of its rows.
-func (s *source) ingest(w http.ResponseWriter, r *http.Request) (int, error) {
-	kind, err := s.check(r)
-	if err != nil {
+// ingest reads and decodes a request, keeps it, and returns the number of its rows.
+func (s *endpoint) ingest(w http.ResponseWriter, r *http.Request) (int, error) {
+	req := arrival{claim: claim{queue: s.queue, held: firstBuffer}}
+	if err := s.check(r, &req); err != nil {
 		return 0, err
 	}
-	c := &claim{queue: s.queue, held: firstBuffer}
-	if err := s.queue.enter(c.held); err != nil {
+	if err := s.queue.enter(req.held); err != nil {
 		return 0, err
 	}
-	defer func() { s.queue.leave(c.held) }()
+	defer func() { s.queue.leave(req.held) }()
 
 	first := bodies.Get().(*[]byte)
 	defer bodies.Put(first)
-	body, err := s.read(w, r, c, (*first)[:0])
-	if err != nil {
+	var err error
+	if req.body, err = s.read(w, r, &req.claim, (*first)[:0]); err != nil {
 		return 0, err
 	}
+	if err := s.decode(r, &req); err != nil {
+		return 0, err
+	}
+	if req.seq > 0 {
+		err = s.intake.wait(req.seq)
+	}
+	return req.rows, err
+}
+
+// decode lends the request a decoder, until its rows or its body are handed over.
+func (s *endpoint) decode(r *http.Request, req *arrival) error {
 	select {
 	case k := <-s.workers:
 		defer func() { s.workers <- k }()
-		return k.accept(body, kind, s, c)
+		return k.accept(req)
 	case <-r.Context().Done():
-		return 0, r.Context().Err()
+		return r.Context().Err()
 	}
 }
 
+// arrival is one request on its way.
+type arrival struct {
+	claim
+	kind compress.Kind
+	key  *requestKey // nil without one
+	body []byte
+	rows int
+	seq  uint64 // of its record in the journal, 0 when it is not in there
+}
+
 // check looks at the headers.
-func (s *source) check(r *http.Request) (compress.Kind, error) {
+func (s *endpoint) check(r *http.Request, req *arrival) (err error) {
 	if ct := r.Header.Get("Content-Type"); !s.accepts(ct) {
-		return 0, diag.New("ingest/content-type", "source %s takes no %q", s.name, clip(ct)).
+		return diag.New("ingest/content-type", "source %s takes no %q", s.name, clip(ct)).
 			WithHint("send Content-Type: %s; curl: -H 'Content-Type: %s'", strings.Join(s.types, " or "), s.types[0])
 	}
-	kind, err := compress.ByEncoding(r.Header.Get("Content-Encoding"))
-	if err != nil {
-		return 0, err
+	if req.kind, err = compress.ByEncoding(r.Header.Get("Content-Encoding")); err != nil {
+		return err
+	}
+	if s.intake != nil {
+		if req.key, err = s.intake.keyOf(r.Header); err != nil {
+			return err
+		}
 	}
 	// The length is not trusted, but who announces too much can be told at once.
 	if r.ContentLength > s.maxBody {
-		return 0, errTooLarge
+		return errTooLarge
 	}
-	return kind, nil
+	return nil
 }
 
 // claim is the memory that one request holds in the budget of the queue.
@@ -101,7 +125,7 @@ func (c *claim) more(n int64) error {
 }
 
 // read reads the body as it was sent into buf or a larger buffer, and leaves the pad of the decoders behind it.
-func (s *source) read(w http.ResponseWriter, r *http.Request, c *claim, buf []byte) ([]byte, error) {
+func (s *endpoint) read(w http.ResponseWriter, r *http.Request, c *claim, buf []byte) ([]byte, error) {
 	deadline := http.NewResponseController(w)
 	supported := deadline.SetReadDeadline(time.Now().Add(s.timeout)) == nil
 	body, err := fill(buf, r.Body, s.maxBody, c)
@@ -137,7 +161,7 @@ func fill(buf []byte, r io.Reader, limit int64, c *claim) ([]byte, error) {
 }
 
 // refuse answers with what went wrong.
-func (s *source) refuse(w http.ResponseWriter, r *http.Request, err error) {
+func (s *endpoint) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	var bad *badRecord
 	var d *diag.Error
 	errors.As(err, &d)
@@ -150,12 +174,19 @@ func (s *source) refuse(w http.ResponseWriter, r *http.Request, err error) {
 			WithHint("send the request again after the time in Retry-After; nothing of it was accepted"))
 	case errors.Is(err, errDraining):
 		unavailable(w)
+	case errors.Is(err, errBroken):
+		w.Header().Set("Retry-After", "1")
+		connector.Refuse(w, http.StatusServiceUnavailable, diag.New("ingest/journal", "source %s cannot keep requests: %s", s.name, brokenReason(err)).
+			WithHint("the engine ends with the reason in its log; send the request again when it runs again"))
+	case errors.Is(err, errReused):
+		connector.Refuse(w, http.StatusUnprocessableEntity, diag.New("ingest/key-reused", "another request with the same key, but another body, was accepted before").
+			WithHint("use a new key for each request, and the same one only to repeat it"))
 	case errors.Is(err, errSlow):
 		w.Header().Set("Connection", "close")
 		connector.Refuse(w, http.StatusRequestTimeout, diag.New("ingest/slow", "the body did not arrive within %v", s.timeout))
 	case errors.Is(err, errTooLarge), d != nil && d.Code == compress.CodeTooLarge:
 		connector.Refuse(w, http.StatusRequestEntityTooLarge, diag.New("ingest/too-large", "the request is too large for source %s", s.name).
-			WithHint("a body may have %d bytes, also after decompression, and its rows have to fit into an empty queue of %d bytes; send fewer rows at a time",
+			WithHint("a body may have %d bytes, also after decompression, and its rows have to fit into an empty queue of %d bytes, with checkpoints also into the journal; send fewer rows at a time",
 				s.maxBody, s.queue.maxBytes))
 	case d != nil && (d.Code == compress.CodeEncoding || d.Code == "ingest/content-type"):
 		connector.Refuse(w, http.StatusUnsupportedMediaType, d)

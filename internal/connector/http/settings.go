@@ -15,8 +15,11 @@ var Registration = connector.Registration{
 	Sink:          sinkDecl,
 	DefaultFormat: "json",
 	Dead:          true,
-	SourcePromise: func(*spec.Values) delivery.Promise {
-		return delivery.Promise{Guarantee: delivery.AtMostOnce, Why: "rows that were answered with 202 lie in memory until the pipeline has taken them: a crash loses them"}
+	SourcePromise: func(set *spec.Values) delivery.Promise {
+		if set.Bool("require_key") {
+			return delivery.Promise{Guarantee: delivery.ExactlyOnce, Why: "a repetition beyond key_horizon or key_limit would count again"}
+		}
+		return delivery.Promise{Guarantee: delivery.AtLeastOnce, Why: "clients that repeat a request without Idempotency-Key are counted twice; require_key: true refuses such requests"}
 	},
 	SinkPromise: func(set *spec.Values) delivery.Promise {
 		if set.Int("batch") > 1 {
@@ -36,9 +39,16 @@ var sourceDecl = &spec.Decl{
 	Doc: `NAME is the name of the source; ` + "`POST /ingest`" + ` works too while there is one such source. The body is what the format
 reads: for JSON one object, an array of objects or one object a line. ` + "`Content-Encoding: gzip`" + ` and ` + "`zstd`" + ` are understood.
 
-A request is accepted whole or not at all. Answers: 202 ` + "`{\"accepted\": n}`" + ` when the rows are queued (in memory: not durable yet);
-400 with the first bad line and the reason; 408 when the body comes too slowly; 413 when it is too large; 415 for another
-` + "`Content-Type`" + ` than that of the format, or another encoding; 429 with ` + "`Retry-After`" + ` when the pipeline cannot keep up; 503 while the engine stops.
+A request is accepted whole or not at all. Answers: 202 ` + "`{\"accepted\": n}`" + `; 400 with the first bad line and the reason; 408 when
+the body comes too slowly; 413 when it is too large; 415 for another ` + "`Content-Type`" + ` than that of the format, or another encoding;
+422 for a key that was used with another body; 429 with ` + "`Retry-After`" + ` when the pipeline cannot keep up; 503 while the engine stops.
+
+In a job with checkpoints 202 means that the request is on the disk, in the folder ` + "`journal/NAME`" + ` of the data directory, until a
+checkpoint has taken it in: what was answered with 202 is not lost. Without checkpoints it means that the rows are queued in memory.
+
+A client that is left without an answer does not know whether its request was accepted. It can repeat it safely when it names it, by an
+` + "`Idempotency-Key`" + ` that differs by request, or by ` + "`Gorge-Producer-Id`" + ` and ` + "`Gorge-Sequence`" + `, the number of the request: with checkpoints a repetition is
+answered 202 and not taken again, also after a crash, for ` + "`key_horizon`" + ` and the last ` + "`key_limit`" + ` keys.
 
 curl names a type of its own unless it is told: ` + "`curl -H 'Content-Type: application/x-ndjson' --data-binary @rows.ndjson URL`" + `.`,
 	Fields: []spec.Field{
@@ -46,7 +56,11 @@ curl names a type of its own unless it is told: ` + "`curl -H 'Content-Type: app
 		{Name: "queue", Type: spec.Size, Default: int64(64 << 20), Min: 64 << 10, Max: 64 << 30, Doc: "Memory for requests being read and rows waiting for the pipeline."},
 		{Name: "max_requests", Type: spec.Int, Default: int64(1000), Min: 1, Max: 100_000, Doc: "Requests handled at the same time."},
 		{Name: "body_timeout", Type: spec.Duration, Default: 30 * time.Second, Min: 1e6, Max: 3600e9, Doc: "How long a body may take to arrive."},
-		{Name: "max_delay", Type: spec.Duration, Default: time.Millisecond, Min: 0, Max: 60e9, Doc: "How long rows of small requests wait to be taken together."},
+		{Name: "max_delay", Type: spec.Duration, Default: time.Millisecond, Min: 0, Max: 60e9, Doc: "How long rows of small requests wait to be taken together, without checkpoints."},
+		{Name: "journal_limit", Type: spec.Size, Default: int64(1 << 30), Min: 1 << 20, Max: 1 << 40, Doc: "With checkpoints: bytes of requests on the disk that no checkpoint has taken in. Above it the answer is 429."},
+		{Name: "require_key", Type: spec.Bool, Doc: "With checkpoints: refuse requests without a key with 400. Only then can a path from this source be `exactly_once`."},
+		{Name: "key_horizon", Type: spec.Duration, Default: time.Hour, Min: 1e9, Max: 30 * 86400e9, Doc: "With checkpoints: for how long the key of a request is known."},
+		{Name: "key_limit", Type: spec.Int, Default: int64(1_000_000), Min: 1, Max: 100_000_000, Doc: "With checkpoints: how many keys are known at the most; each takes about 100 bytes of memory."},
 	},
 	Example: "http: {max_body: 1MiB}",
 }

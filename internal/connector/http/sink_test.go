@@ -433,8 +433,10 @@ func TestSettingsOfTheSinkAreChecked(t *testing.T) {
 }
 
 func TestPromises(t *testing.T) {
-	if p := Registration.SourcePromise(nil); p.Guarantee != delivery.AtMostOnce {
-		t.Errorf("source: %v", p)
+	for required, want := range map[bool]delivery.Guarantee{false: delivery.AtLeastOnce, true: delivery.ExactlyOnce} {
+		if p := Registration.SourcePromise(values(Registration.Source, map[string]any{"require_key": required})); p.Guarantee != want || p.Why == "" {
+			t.Errorf("source with require_key %v: %v", required, p)
+		}
 	}
 	for n, want := range map[int64]delivery.Guarantee{1: delivery.Idempotent, 2: delivery.AtLeastOnce} {
 		if p := Registration.SinkPromise(values(Registration.Sink, map[string]any{"batch": n})); p.Guarantee != want || p.Why == "" {

@@ -16,19 +16,24 @@ import (
 	"github.com/gorge-stream/gorge/internal/spec"
 )
 
-// source takes rows by POST. Fields are constant after construction.
-type source struct {
+// endpoint takes requests; what it accepts goes to the queue or, in a job with
+// checkpoints, into the journal. Fields are constant after construction.
+type endpoint struct {
 	name    string
 	maxBody int64
 	timeout time.Duration // of a body
 	types   []string      // media types of the format
 	frame   codec.Frame
 	queue   *queue
+	intake  *intake      // nil without checkpoints
 	workers chan *worker // bounds decoding, and with it scratch memory, to the cores
 	router  *router
 	log     *slog.Logger
 	closing sync.Once
 }
+
+// source hands out rows from memory.
+type source struct{ *endpoint }
 
 var (
 	_ connector.Source  = (*source)(nil)
@@ -43,36 +48,47 @@ func newSource(set *spec.Values, env connector.SourceEnv) (connector.Source, err
 	case env.Format == nil || env.Format.NewDecoder == nil:
 		return nil, diag.New("ingest/format", "source %s has no format that can be read", env.Name).WithHint("write format: json")
 	}
-	s := &source{
+	e := &endpoint{
 		name: env.Name, maxBody: set.Int("max_body"), timeout: set.Duration("body_timeout"), types: env.Format.ContentTypes, log: env.Log,
 		queue:   newQueue(set.Int("queue"), int(set.Int("max_requests")), set.Duration("max_delay"), max(env.BatchRows, 1)),
 		workers: make(chan *worker, max(runtime.GOMAXPROCS(0), 2)),
+		router:  routerOf(env.HTTP),
 	}
-	if s.log == nil {
-		s.log = slog.New(slog.DiscardHandler)
+	if e.log == nil {
+		e.log = slog.New(slog.DiscardHandler)
 	}
 	if env.Format.Frame != nil {
-		s.frame = env.Format.Frame(env.FormatValues, env.Limits.WithDefaults())
+		e.frame = env.Format.Frame(env.FormatValues, env.Limits.WithDefaults())
 	}
+	if env.Epochs {
+		return newJournaled(e, set, env)
+	}
+	if err := e.open(env); err != nil {
+		return nil, err
+	}
+	return &source{e}, nil
+}
+
+// open makes the decoders and takes the name; requests come from then on.
+func (s *endpoint) open(env connector.SourceEnv) error {
 	pool := batch.NewPool(env.Batch, max(env.BatchRows, 1))
 	for range cap(s.workers) {
 		d, err := env.Format.NewDecoder(env.FormatValues, env.Schema, env.Columns, env.Limits.WithDefaults())
 		if err != nil {
-			return nil, err
+			return err
 		}
-		w := &worker{decoder: d, pool: pool, queue: s.queue}
+		w := &worker{decoder: d, pool: pool, endpoint: s}
 		w.preambles, _ = d.(codec.PreambleDecoder)
 		s.workers <- w
 	}
-	s.router = routerOf(env.HTTP)
 	if !s.router.add(s.name, s) {
-		return nil, diag.New("ingest/duplicate", "there is already an http source named %s", s.name)
+		return diag.New("ingest/duplicate", "there is already an http source named %s", s.name)
 	}
-	return s, nil
+	return nil
 }
 
 // accepts reports whether the format takes bodies of a Content-Type. None at all is taken for the format's own.
-func (s *source) accepts(header string) bool {
+func (s *endpoint) accepts(header string) bool {
 	if header == "" {
 		return true
 	}
@@ -96,17 +112,39 @@ func (s *source) accepts(header string) bool {
 	return false
 }
 
-// Splits returns the one split, which ends only by Drain.
-func (s *source) Splits(context.Context) ([]connector.Split, error) {
+// Splits returns the one split, which has no end.
+func (s *endpoint) Splits(context.Context) ([]connector.Split, error) {
 	return []connector.Split{{ID: s.name}}, nil
 }
 
+func (s *endpoint) has(split connector.Split) error {
+	if split.ID != s.name {
+		return diag.New("ingest/split", "source %s has no split %q", s.name, split.ID)
+	}
+	return nil
+}
+
+// split takes a body apart: what stands before its first record, and its records.
+func (s *endpoint) split(body []byte) (preamble, records []byte) {
+	if s.frame.Preamble == nil {
+		return nil, body
+	}
+	n := s.frame.Preamble(body)
+	if n < 0 {
+		n = len(body)
+	}
+	return body[:n:n], body[n:]
+}
+
+// place tells people where rows come from.
+func (s *endpoint) place() string { return "POST /ingest/" + s.name }
+
 // Open starts handing out rows. A position means nothing here: rows that were lost cannot be asked for again.
 func (s *source) Open(_ context.Context, split connector.Split, _ connector.Position) (connector.SplitReader, error) {
-	if split.ID != s.name {
-		return nil, diag.New("ingest/split", "source %s has no split %q", s.name, split.ID)
+	if err := s.has(split); err != nil {
+		return nil, err
 	}
-	return &reader{queue: s.queue, place: "POST /ingest/" + s.name}, nil
+	return &reader{queue: s.queue, place: s.place()}, nil
 }
 
 // Wait blocks until rows are there and have waited for company long enough.

@@ -3,6 +3,7 @@ package httpio
 import (
 	"bytes"
 	"errors"
+	"slices"
 
 	"github.com/gorge-stream/gorge/internal/batch"
 	"github.com/gorge-stream/gorge/internal/codec"
@@ -22,8 +23,9 @@ type worker struct {
 	begun     []byte                // preamble that the decoder was begun with
 	started   bool
 	pool      *batch.Pool
-	queue     *queue
+	endpoint  *endpoint
 	inflated  []byte
+	probe     []byte
 
 	// of the request
 	claim   *claim
@@ -34,38 +36,66 @@ type worker struct {
 
 var _ codec.Sink = (*worker)(nil)
 
-// accept inflates and decodes a body, and queues its rows when all of it is good (H1).
-func (k *worker) accept(body []byte, kind compress.Kind, s *source, c *claim) (int, error) {
-	k.claim = c
+// accept inflates and decodes a body, and hands over its rows, or the body, when all of it is good (H1).
+func (k *worker) accept(req *arrival) error {
+	s := k.endpoint
+	k.claim = &req.claim
 	defer k.reset()
-	if kind != compress.None {
+	if req.kind != compress.None {
 		var err error
-		if body, err = k.inflate(body, kind, s.maxBody); err != nil {
-			return 0, err
+		if req.body, err = k.inflate(req.body, req.kind, s.maxBody); err != nil {
+			return err
 		}
 	}
-	var preamble []byte
-	if s.frame.Preamble != nil {
-		n := s.frame.Preamble(body)
-		if n < 0 {
-			n = len(body)
-		}
-		preamble, body = body[:n:n], body[n:]
-	}
+	preamble, records := s.split(req.body)
 	if err := k.begin(preamble); err != nil {
-		return 0, err
+		return err
 	}
-	switch err := k.decoder.Decode(body, k); {
+	switch err := k.decoder.Decode(records, k); {
 	case k.bad != nil:
-		return 0, newBadRecord(k.bad, preamble)
+		return newBadRecord(k.bad, preamble)
 	case err != nil:
-		return 0, err
+		return err
 	}
-	if err := k.queue.put(k.batches); err != nil {
-		return 0, err
+	req.rows = k.rows
+	if s.intake != nil {
+		return k.keep(req, records)
+	}
+	if err := s.queue.put(k.batches); err != nil {
+		return err
 	}
 	k.batches = k.batches[:0]
-	return k.rows, nil
+	return nil
+}
+
+// keep places the body in the journal.
+func (k *worker) keep(req *arrival, records []byte) error {
+	if req.rows == 0 {
+		return nil
+	}
+	if err := k.claim.more(int64(len(req.body))); err != nil { // the copy on its way to the disk
+		return err
+	}
+	return k.endpoint.intake.place(req, k.inLines(records))
+}
+
+// inLines reports whether a body, all of whose records are good, is made of
+// lines with a record each, so that it may stand in one block with others of its
+// kind. It is when its first line, written twice, is two records: then that is
+// how the decoder reads blocks which begin with this line. A JSON array or an
+// object over several lines is none.
+func (k *worker) inLines(records []byte) bool {
+	if k.endpoint.frame.Whole || len(records) > k.endpoint.intake.blockBytes/4 {
+		return false
+	}
+	line := records
+	if i := bytes.IndexByte(records, '\n'); i >= 0 {
+		line = records[:i]
+	}
+	k.probe = append(append(append(append(k.probe[:0], line...), '\n'), line...), '\n')
+	k.probe = slices.Grow(k.probe, codec.Pad)
+	k.rows = 0
+	return k.decoder.Decode(k.probe, k) == nil && k.bad == nil && k.rows == 2
 }
 
 // inflate decompresses a body into the worker's buffer.
@@ -100,14 +130,15 @@ func (k *worker) begin(preamble []byte) error {
 // Next gives the decoder an empty batch.
 func (k *worker) Next() *batch.Batch { return k.pool.Get() }
 
-// Done keeps a batch and claims its memory.
+// Done keeps a batch and claims its memory. Of a body that goes to the journal
+// only the number of rows is wanted: the pipeline decodes it again.
 func (k *worker) Done(b *batch.Batch) error {
-	if b.Len() == 0 {
+	k.rows += b.Len()
+	if b.Len() == 0 || k.endpoint.intake != nil {
 		b.Release()
 		return nil
 	}
 	k.batches = append(k.batches, b)
-	k.rows += b.Len()
 	return k.claim.more(int64(b.Bytes()))
 }
 

@@ -1,0 +1,42 @@
+package httpio
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// sourceBugs are the seeded bugs of the source, and the test that has to catch each.
+var sourceBugs = map[string]string{
+	"http-acknowledge-what-was-placed": "TestNoPowerCutLosesAnAnsweredRequest",
+	"http-keys-let-go-with-requests":   "TestARepetitionIsTakenOnce",
+	"journal-keys-forgotten-at-start":  "TestNoPowerCutLosesAnAnsweredRequest",
+	"journal-acknowledge-before-sync":  "TestNoPowerCutLosesAnAnsweredRequest",
+}
+
+// TestSeededBugsOfTheSourceAreCaught builds the tests with the bugs in and switches on one at a time.
+func TestSeededBugsOfTheSourceAreCaught(t *testing.T) {
+	if os.Getenv("GORGE_BUG") != "" {
+		t.Skip("this is a run with a bug")
+	}
+	binary := filepath.Join(t.TempDir(), "http.test")
+	if out, err := exec.Command("go", "test", "-c", "-tags", "seeded", "-o", binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	run := func(bug, test string) (string, error) {
+		c := exec.Command(binary, "-test.run=^"+test+"$")
+		c.Env = append(os.Environ(), "GORGE_BUG="+bug)
+		out, err := c.CombinedOutput()
+		return string(out), err
+	}
+	for bug, test := range sourceBugs {
+		if out, err := run("none", test); err != nil {
+			t.Errorf("%s without a bug: %v\n%s", test, err, out)
+		}
+		if out, err := run(bug, test); err == nil || !strings.Contains(out, "--- FAIL: "+test) {
+			t.Errorf("%s is not caught by %s: %v\n%.2000s", bug, test, err, out)
+		}
+	}
+}
