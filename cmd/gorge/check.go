@@ -61,7 +61,7 @@ func atLeastOne(what string) cobra.PositionalArgs {
 // checkFile checks one pipeline and says on standard output that it is fine, or
 // on standard error what is not.
 func checkFile(cmd *cobra.Command, file string, set []string) error {
-	p, warnings, err := readPipeline(cmd.InOrStdin(), file, set)
+	p, warnings, err := readPipeline(cmd.InOrStdin(), file, set, "")
 	warn(cmd.ErrOrStderr(), warnings)
 	if err == nil {
 		err = checkFunctionFiles(p, file)

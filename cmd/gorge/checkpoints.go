@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"path/filepath"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/gorge-stream/gorge/internal/checkpoint"
 	"github.com/gorge-stream/gorge/internal/checkpoint/dir"
+	"github.com/gorge-stream/gorge/internal/checkpoint/s3"
 	"github.com/gorge-stream/gorge/internal/diag"
 	"github.com/gorge-stream/gorge/internal/job"
 	"github.com/gorge-stream/gorge/internal/plan"
@@ -19,9 +21,6 @@ import (
 
 // checkpointsDir is where checkpoints are below the data directory.
 const checkpointsDir = "checkpoints"
-
-// checkpointOff is the word that switches checkpoints off.
-const checkpointOff = "off"
 
 // checkpointFlags are the flags about checkpoints of gorge run.
 type checkpointFlags struct {
@@ -32,31 +31,17 @@ type checkpointFlags struct {
 	dropState bool
 }
 
-// apply settles what the flags change in the plan.
-func (f *checkpointFlags) apply(p *plan.Plan) error {
-	switch {
-	case f.interval == "":
-	case f.interval == checkpointOff:
-		p.Checkpoint.Off = true
-	default:
-		d, err := time.ParseDuration(f.interval)
-		if err != nil || d < minInterval || d > time.Hour {
-			return diag.New("cli/checkpoint", "--checkpoint is %q, but must be off or from 50ms to 1h", f.interval).
-				WithHint("--checkpoint 1s")
-		}
-		p.Checkpoint.Off, p.Checkpoint.Interval = false, d
-	}
+// check refuses flags that do not go together. It says nothing of the interval.
+func (f *checkpointFlags) check(p *plan.Plan) error {
 	if p.Checkpoint.Off && (f.fresh || f.from != "") {
-		return diag.New("cli/checkpoint", "--fresh and --from are about checkpoints, which are off")
+		return diag.New("cli/checkpoint", "--fresh and --from are about checkpoints, which are off").
+			WithHint("leave out --checkpoint off and checkpoint: off, or the flag")
 	}
 	if f.fresh && f.from != "" {
-		return diag.New("cli/checkpoint", "--fresh starts from nothing and --from from a checkpoint: name one of them")
+		return diag.New("cli/checkpoint", "--fresh starts from nothing and --from from a checkpoint").WithHint("name one of them")
 	}
 	return nil
 }
-
-// minInterval is the least time between two checkpoints.
-const minInterval = 50 * time.Millisecond
 
 // renames reads --rename old=new.
 func (f *checkpointFlags) renames() (map[string]string, error) {
@@ -85,12 +70,35 @@ func isBucket(place string) bool { return strings.HasPrefix(place, "s3://") }
 
 // openStore opens a place of checkpoints for writing.
 func openStore(ctx context.Context, place string) (checkpoint.Store, io.Closer, error) {
+	if isBucket(place) {
+		s, err := s3.Open(ctx, place)
+		return s, nothing{}, err
+	}
 	s, err := dir.Open(vfs.Default, place)
-	return s, s, err
+	for give := time.Now().Add(lockPatience); isLocked(err) && time.Now().Before(give) && ctx.Err() == nil; {
+		time.Sleep(lockPatience / 100)
+		s, err = dir.Open(vfs.Default, place)
+	}
+	if err != nil {
+		return nil, nothing{}, err
+	}
+	return s, s, nil
+}
+
+// lockPatience is for how long a run waits for a lock: a killed engine holds it
+// until the kernel has cleared it away, which supervisors do not wait for.
+const lockPatience = 5 * time.Second
+
+func isLocked(err error) bool {
+	var d *diag.Error
+	return errors.As(err, &d) && d.Code == "checkpoint/locked"
 }
 
 // readStore opens a place of checkpoints for reading, beside an engine that may use it.
 func readStore(ctx context.Context, place string) (checkpoint.Store, error) {
+	if isBucket(place) {
+		return s3.Open(ctx, place)
+	}
 	return dir.OpenReadOnly(vfs.Default, place)
 }
 

@@ -17,7 +17,7 @@ func planCmd() *cobra.Command {
 			if format != "text" && format != "json" && format != "dot" {
 				return usage(diag.New("cli/flag", "--format cannot be %q", format).WithHint("possible are: text, json, dot"))
 			}
-			p, warnings, err := readPipeline(cmd.InOrStdin(), args[0], set)
+			p, warnings, err := readPipeline(cmd.InOrStdin(), args[0], set, "")
 			warn(cmd.ErrOrStderr(), warnings)
 			if err != nil {
 				return err

@@ -81,8 +81,9 @@ python3 of PATH, whichever has NumPy first. NO_COLOR switches colours off.`,
 	return c
 }
 
-// readPipeline compiles the pipeline file, or standard input for "-".
-func readPipeline(stdin io.Reader, file string, set []string) (*plan.Plan, []*diag.Error, error) {
+// readPipeline compiles the pipeline file, or standard input for "-". The interval
+// of checkpoints is what takes the place of that in the file, "" for nothing.
+func readPipeline(stdin io.Reader, file string, set []string, interval string) (*plan.Plan, []*diag.Error, error) {
 	var src []byte
 	var err error
 	name := file
@@ -95,7 +96,7 @@ func readPipeline(stdin io.Reader, file string, set []string) (*plan.Plan, []*di
 	if err != nil {
 		return nil, nil, usage(diag.New("cli/file", "cannot read the pipeline file").WithCause(err).WithHint("gorge new writes one to start from"))
 	}
-	p, warnings, err := plan.Compile(name, src, catalog(), plan.Options{Env: os.LookupEnv, Set: set})
+	p, warnings, err := plan.Compile(name, src, catalog(), plan.Options{Env: os.LookupEnv, Set: set, Checkpoint: interval})
 	if err != nil {
 		return nil, warnings, refused(err)
 	}
@@ -118,14 +119,14 @@ func (f *runFlags) run(cmd *cobra.Command, file string) error {
 	if err != nil {
 		return usage(err)
 	}
-	p, warnings, err := readPipeline(cmd.InOrStdin(), file, f.set)
+	p, warnings, err := readPipeline(cmd.InOrStdin(), file, f.set, f.interval)
 	for _, w := range warnings {
 		log.Warn(w.Error())
 	}
 	if err != nil {
 		return err
 	}
-	if err := f.apply(p); err != nil {
+	if err := f.checkpointFlags.check(p); err != nil {
 		return usage(err)
 	}
 	ctx, stop := context.WithCancelCause(cmd.Context())

@@ -31,8 +31,8 @@ func (c *chainBuilder) node(ctx context.Context, n *plan.Node) (task.Node, error
 		return task.Node{Op: op, Cut: c.cut}, nil
 	}
 	refused := &task.Refused{Step: n.Name}
-	sink, err := c.sink(ctx, n, n.Op.(*plan.Sink), refused.Row)
-	return task.Node{Sink: sink, Refused: refused}, err
+	sink, epochs, err := c.sink(ctx, n, n.Op.(*plan.Sink), refused.Row)
+	return task.Node{Sink: sink, Epochs: epochs, Refused: refused}, err
 }
 
 // operator makes the operator of a node, nil for a sink.
@@ -279,19 +279,21 @@ func (c *chainBuilder) open(ctx context.Context, f *plan.Function, args []batch.
 	return fn, nil
 }
 
-// sink makes the writer of a sink in the task.
-func (c *chainBuilder) sink(ctx context.Context, n *plan.Node, op *plan.Sink, dead func(code, reason, detail string, row []byte)) (connector.SinkWriter, error) {
+// sink makes the writer of a sink in the task, and tells whether it takes part in epochs.
+func (c *chainBuilder) sink(ctx context.Context, n *plan.Node, op *plan.Sink, dead func(code, reason, detail string, row []byte)) (w connector.SinkWriter, epochs bool, err error) {
 	for _, s := range c.sinks {
 		if s.node == n {
-			return s.sink.Writer(ctx, connector.WriterEnv{Task: c.task, Dead: dead})
+			w, err := s.sink.Writer(ctx, connector.WriterEnv{Task: c.task, Dead: dead})
+			return w, true, err
 		}
 	}
 	env, err := c.sinkEnv(n, op)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	env.Dead = dead
-	return c.parts.Connectors[op.Connector].NewSink(op.Set, env)
+	w, err = c.parts.Connectors[op.Connector].NewSink(op.Set, env)
+	return w, false, err
 }
 
 // sinkEnv returns what a sink is built from, without its dead letters.

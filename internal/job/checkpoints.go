@@ -161,7 +161,7 @@ func (b *builder) openSinks(ctx context.Context, latest *checkpoint.Manifest) er
 			continue
 		}
 		reg := b.parts.Connectors[op.Connector]
-		if reg.NewEpochSink == nil || op.Delivery != nil && *op.Delivery <= delivery.AtLeastOnce {
+		if reg.NewEpochSink == nil || op.Direct() {
 			continue
 		}
 		env, err := b.sinkEnv(n, op)

@@ -2,6 +2,7 @@ package job_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -55,12 +56,17 @@ func (s *lines) Splits(context.Context) ([]connector.Split, error) {
 	return out, nil
 }
 
-func (s *lines) Open(_ context.Context, sp connector.Split, _ connector.Position) (connector.SplitReader, error) {
+func (s *lines) Open(_ context.Context, sp connector.Split, at connector.Position) (connector.SplitReader, error) {
 	var i int
 	if _, err := fmt.Sscanf(sp.ID, "split-%d", &i); err != nil {
 		return nil, err
 	}
-	return &lineReader{s: s, rest: s.splits[i], silent: i+1 == s.silent}, nil
+	r := &lineReader{s: s, silent: i+1 == s.silent}
+	if at != nil {
+		r.at = int(binary.LittleEndian.Uint32(at))
+	}
+	r.rest = s.splits[i][r.at:]
+	return r, nil
 }
 
 func (s *lines) Wait(ctx context.Context) error {
@@ -105,8 +111,10 @@ func (r *lineReader) Poll(_ context.Context, b *connector.Block) error {
 	return nil
 }
 
-func (r *lineReader) Position() connector.Position { return nil }
-func (r *lineReader) Close() error                 { return nil }
+func (r *lineReader) Position() connector.Position {
+	return binary.LittleEndian.AppendUint32(nil, uint32(r.at))
+}
+func (r *lineReader) Close() error { return nil }
 
 // collect is a sink that writes rows down.
 type collect struct {
@@ -162,11 +170,23 @@ type harness struct {
 	job  *job.Job
 }
 
-func promise(*spec.Values) delivery.Promise { return delivery.Promise{Why: "test"} }
+func promise(*spec.Values) delivery.Promise {
+	return delivery.Promise{Guarantee: delivery.ExactlyOnce, Why: "test"}
+}
 
 func build(t *testing.T, pipeline string, src *lines, parallelism, rows int) *harness {
 	t.Helper()
 	testkit.CheckLive(t)
+	h, err := buildIn(t.Context(), t, nil, pipeline, src, parallelism, rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// buildIn builds a job, with checkpoints in a world when there is one.
+func buildIn(ctx context.Context, t *testing.T, w *world, pipeline string, src *lines, parallelism, rows int) (*harness, error) {
+	t.Helper()
 	h := &harness{src: src, sink: &collect{rows: map[string][]string{}, complete: map[string]bool{}}}
 	mem := connector.Registration{
 		Source: &spec.Decl{Name: "mem", Summary: "Lines in memory."}, Sink: &spec.Decl{Name: "mem", Summary: "Rows in memory."},
@@ -196,15 +216,18 @@ func build(t *testing.T, pipeline string, src *lines, parallelism, rows int) *ha
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
-	h.job, err = job.Build(t.Context(), p, job.Parts{
+	opts := job.Options{Parallelism: parallelism, BatchRows: rows, BlockBytes: 1 << 10, Log: slog.New(slog.DiscardHandler), Now: time.Now}
+	if w != nil {
+		p.Checkpoint.Interval, p.Checkpoint.Timeout, p.Checkpoint.Retain = time.Millisecond/2, time.Minute, 2
+		opts.Checkpoints = &w.Checkpoints
+		mem.NewEpochSink = func(_ *spec.Values, env connector.SinkEnv) (connector.Sink, error) { return w.sink(env.Name), nil }
+	}
+	h.job, err = job.Build(ctx, p, job.Parts{
 		Connectors: map[string]connector.Registration{"mem": mem, "picky": picky, "late": late},
 		Formats:    map[string]codec.Format{"json": json.Format},
 		State:      func(l state.Layout, g keygroup.Range) (job.KeyedState, error) { return memory.New(l, g), nil },
-	}, job.Options{Parallelism: parallelism, BatchRows: rows, BlockBytes: 1 << 10, Log: slog.New(slog.DiscardHandler), Now: time.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return h
+	}, opts)
+	return h, err
 }
 
 // events makes rows out of order, some of them so late that their window has

@@ -22,6 +22,9 @@ type Node struct {
 	// Op is nil for a sink.
 	Op   operator.Operator
 	Sink connector.SinkWriter
+	// Epochs: the sink takes part in epochs. Of another one the rows leave at once,
+	// and before each barrier, so that none is behind a checkpoint and not out.
+	Epochs bool
 	// Cut copies the operator's state; nil when it has none that outlives a block.
 	Cut func(full bool) (state.Cut, error)
 	// Refused takes what the sink refuses; nil for an operator, and for a sink that refuses nothing.
@@ -173,8 +176,11 @@ func (c *Chain) Barrier(b exchange.Barrier, send bool, aligned time.Duration) er
 		n := &c.nodes[i]
 		var err error
 		switch {
-		case n.Sink != nil:
+		case n.Epochs:
 			p.Prepared[i], err = n.Sink.Prepare(c.ctx, connector.Epoch{ID: b.Epoch, Final: b.Final})
+			err = n.Refused.first(err)
+		case n.Sink != nil:
+			err = n.Refused.first(n.Sink.Flush(c.ctx))
 		case n.Cut != nil:
 			p.Cuts[i], err = n.Cut(b.Full)
 		}

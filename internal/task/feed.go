@@ -63,19 +63,17 @@ type Feed struct {
 	idle time.Duration
 
 	// token is the right to read: whoever has it owns all of reading.
-	token    chan struct{}
-	splits   []*openSplit      // owned by the holder of token
-	passed   []uint64          // by task: the epoch of the last barrier that it got
-	numbered uint64            // the epoch of the last barrier that took a number
-	noted    checkpoint.Source // what was noted at its lease
-	blocks   uint64            // leased so far
-	opened   int
-	current  []int // indexes of the splits being read
-	next     uint64
-	dry      bool // the input has run dry and a tick has said so
-	ended    bool
-	drained  bool
-	waited   time.Duration // of the lease under way
+	token   chan struct{}
+	splits  []*openSplit      // owned by the holder of token
+	noted   checkpoint.Source // what was noted at its lease
+	blocks  uint64            // leased so far
+	opened  int
+	current []int // indexes of the splits being read
+	next    uint64
+	dry     bool // the input has run dry and a tick has said so
+	ended   bool
+	drained bool
+	waited  time.Duration // of the lease under way
 
 	running context.Context //nolint:containedctx // a switch rather than a scope: it ends with Stop
 	stop    context.CancelFunc
@@ -91,6 +89,10 @@ type Feed struct {
 	// waiting for input, and is nil when nobody waits.
 	barrier exchange.Barrier
 	wake    context.CancelFunc
+	// passed is the epoch of the last barrier that each task got, numbered that of
+	// the last one that took a number.
+	passed   []uint64
+	numbered uint64
 }
 
 type foldEntry struct {
@@ -147,6 +149,9 @@ func (f *Feed) Stop() { f.stop() }
 // while there is none. The error ends the job. Behind the last barrier a task
 // must not call it again.
 func (f *Feed) Next(ctx context.Context, task int, b *connector.Block) (Lease, error) {
+	if l, ok := f.atBarrier(task, false); ok {
+		return l, nil
+	}
 	start := time.Now()
 	select {
 	case <-f.token:
@@ -161,7 +166,7 @@ func (f *Feed) Next(ctx context.Context, task int, b *connector.Block) (Lease, e
 // read leases the next block or barrier, waiting while there is none.
 func (f *Feed) read(ctx context.Context, task int, b *connector.Block) (Lease, error) {
 	for {
-		if l, ok := f.atBarrier(task); ok {
+		if l, ok := f.atBarrier(task, true); ok {
 			return l, nil
 		}
 		if f.ended {

@@ -61,16 +61,17 @@ func (f *Feed) waitBarrier(ctx context.Context, task int) error {
 }
 
 // atBarrier leases the barrier to a task that has not got it yet. The first task
-// that comes gets the number.
-func (f *Feed) atBarrier(task int) (Lease, bool) {
+// that comes with the token gets the number; the others need no token, which is
+// with somebody who waits for input, or for the next barrier.
+func (f *Feed) atBarrier(task int, token bool) (Lease, bool) {
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	b := f.barrier
-	f.mu.Unlock()
-	if b.Epoch == f.passed[task] {
+	if b.Epoch == f.passed[task] || !token && f.numbered != b.Epoch {
 		return Lease{}, false
 	}
 	f.passed[task] = b.Epoch
-	l := Lease{Kind: LeaseBarrier, Split: -1, Barrier: b, Waited: f.waited}
+	l := Lease{Kind: LeaseBarrier, Split: -1, Barrier: b}
 	if f.numbered != b.Epoch {
 		f.numbered = b.Epoch
 		f.note()
