@@ -186,3 +186,29 @@ func TestKeysThatLookAlikeKeepTheirRecords(t *testing.T) {
 		t.Errorf("20 keys have %d records", len(seen))
 	}
 }
+
+// TestLoadingInTheOrderOfTheHashesIsNotSlow would take minutes if records that come
+// group by group crowded at the start of tables too small for all of them.
+func TestLoadingInTheOrderOfTheHashesIsNotSlow(t *testing.T) {
+	from := New(state.Layout{Init: []uint64{0}}, keygroup.All)
+	defer from.Close()
+	to := New(state.Layout{Init: []uint64{0}}, keygroup.All)
+	defer to.Close()
+	for _, keys := range []int{100_000, 400_000} { // the second time most are new
+		located(t, from, keys)
+		c, err := from.Cut(keygroup.All)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Chunks(to.Load); err != nil {
+			t.Fatal(err)
+		}
+		c.Release()
+		if p, err := to.pane(0); err != nil || p.n != keys {
+			t.Fatalf("%d records of %d, %v", p.n, keys, err)
+		}
+		if got, limit := to.Bytes(), 2*from.Bytes(); got > limit {
+			t.Errorf("%d bytes after loading %d records, want at most %d", got, keys, limit)
+		}
+	}
+}

@@ -109,9 +109,9 @@ func (g *grown) cut(base keygroup.Range) []state.Chunk {
 func constant(t *testing.T, open OpenDurable) {
 	g := newGrown(t, open, 1)
 	defer g.close()
-	for round := range 6 {
+	for round := range 4 {
 		for id := range int64(3) {
-			g.add(id, events(round*500, 2000, round))
+			g.add(id, events(round*500, 1000, round))
 		}
 		was := g.want.clone()
 		c, err := g.tasks[0].Cut(keygroup.All)
@@ -128,8 +128,8 @@ func constant(t *testing.T, open OpenDurable) {
 			close(begin)
 		}
 		g.drop(0)
-		g.add(0, events(90_000, 1500, round+100))
-		g.add(1, events(round*500, 5000, round+200))
+		g.add(0, events(90_000, 700, round+100))
+		g.add(1, events(round*500, 3000, round+200))
 		g.retain(2, func(n int64) bool { return n%2 == 0 })
 		g.add(2, events(50_000, 100, round))
 		if behind {
@@ -186,7 +186,7 @@ func oneAtATime(t *testing.T, open OpenDurable) {
 
 // small: a cut holds what changed, and of the groups of its base everything.
 func small(t *testing.T, open OpenDurable) {
-	const keys = 4000
+	const keys = 2000
 	g := newGrown(t, open, 1)
 	defer g.close()
 	g.add(1, events(0, keys, 1))
@@ -254,8 +254,9 @@ func deletes(t *testing.T, open OpenDurable) {
 	for i := range later {
 		gone += len(later[i].Gone.Views)
 	}
-	if gone != 300 || records != 10 {
-		t.Errorf("%d keys gone and %d records, want 300 and 10", gone, records)
+	// Whether those that are there again are named is the backend's choice.
+	if gone < 290 || gone > 300 || records != 10 {
+		t.Errorf("%d keys gone and %d records, want 290 to 300 and 10", gone, records)
 	}
 	to := newStage(t, open, 2)
 	defer to.close()
@@ -306,7 +307,7 @@ func rowsOf(chunks []state.Chunk) int {
 
 // loadsMany: chunks come in the order of the hashes, which must not make tables slow.
 func loadsMany(t *testing.T, open OpenDurable) {
-	for _, keys := range []int{900, 9_000, 60_000} {
+	for _, keys := range []int{900, 12_000} {
 		g := newGrown(t, open, 1)
 		g.add(1, events(0, keys/3, 1))
 		chunks := g.cut(keygroup.All)
@@ -363,22 +364,22 @@ func bounded(t *testing.T, open OpenDurable) {
 	g := newGrown(t, open, 1)
 	defer g.close()
 	var early int64
-	for round := range 24 {
+	for round := range 16 {
 		id := int64(round)
-		g.add(id, events(round*1000, 3000, round))
+		g.add(id, events(round*1000, 1500, round))
 		g.cut(keygroup.All)
-		g.add(id, events(round*1000, 3000, round))
+		g.add(id, events(round*1000, 1500, round))
 		g.cut(keygroup.Range{})
 		g.drop(id)
-		g.add(-1, events(1_000_000+round*2000, 2000, round))
+		g.add(-1, events(1_000_000+round*1000, 1000, round))
 		g.retain(-1, func(int64) bool { return false })
 		if round == 5 {
 			early = g.tasks[0].Bytes()
 		}
 	}
 	g.cut(keygroup.Range{})
-	for round := range 24 {
-		g.add(-1, events(2_000_000+round*2000, 2000, round))
+	for round := range 16 {
+		g.add(-1, events(2_000_000+round*1000, 1000, round))
 		g.retain(-1, func(int64) bool { return false })
 	}
 	if late := g.tasks[0].Bytes(); late > 2*early {
