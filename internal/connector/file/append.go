@@ -23,7 +23,7 @@ var _ connector.SinkWriter = (*appender)(nil)
 
 // open makes the file, for its owner alone: letters hold rows as they came.
 func (a *appender) open() error {
-	if err := os.MkdirAll(filepath.Dir(a.path), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(a.path), 0o700); err != nil {
 		return a.cannot("make", filepath.Dir(a.path), err)
 	}
 	f, err := os.OpenFile(a.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)

@@ -50,10 +50,3 @@ func lettersTarget(env connector.SinkEnv) target {
 	}
 	return t
 }
-
-// OpenAppend opens a file, made with its directories if it does not exist, for
-// batches of encoded chunks that are added to what it holds.
-func OpenAppend(path string) (connector.SinkWriter, error) {
-	a := &appender{target: lettersTarget(connector.SinkEnv{}), path: path}
-	return a, a.open()
-}

@@ -126,7 +126,11 @@ func (s *folder) makeFolders() error {
 	if _, err := s.fs.Stat(filepath.Dir(path)); err != nil {
 		return err
 	}
-	if err := s.fs.MkdirAll(s.pendingPath, 0o777); err != nil {
+	mode := fs.FileMode(0o777)
+	if s.letters { // they hold rows as they came
+		mode = 0o700
+	}
+	if err := s.fs.MkdirAll(s.pendingPath, mode); err != nil {
 		return err
 	}
 	for _, at := range []string{path, filepath.Dir(path)} {
