@@ -30,6 +30,7 @@ var goals = []goal{
 	{benchmark: "^job Cores$", unit: "x-2cores", least: 1.8, what: "pre-decoded input, key, window, null sink: two cores over one"},
 	{benchmark: "^job WindowClose$", unit: "ms-worst", most: 100, what: "500,000 windows close at once and reach a null sink"},
 	{benchmark: "^connector/table UpsertWindow/sink$", unit: "Mrows/s", least: 1, what: "table upserts of a closed window"},
+	{benchmark: "^connector/http Ingest/journal$", unit: "Mevents/s", least: 2, what: "batches of 100 events over HTTP, on the disk before the answer, all read back"},
 	{benchmark: "^udf/python Call/workers=1/rows=1024$", unit: "ns/row", most: 8, what: "a NumPy call of 1,024 rows, transport and function"},
 	{benchmark: "^udf/python Latency$", unit: "p50-us", most: 30, what: "latency that a Python call adds to a batch"},
 }
