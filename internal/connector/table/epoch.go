@@ -41,7 +41,7 @@ type sizes struct {
 	file   int // bytes of such a file, about
 }
 
-var defaultSizes = sizes{gather: gatherBytes, chunk: 1 << 20, batch: 2 * gatherBytes, file: 32 << 20}
+var defaultSizes = sizes{gather: gatherBytes, chunk: 1 << 20, batch: gatherBytes, file: 32 << 20}
 
 // epochSink is a table in a job with checkpoints.
 //

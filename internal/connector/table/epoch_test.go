@@ -122,12 +122,12 @@ func epochCase() connectortest.EpochCase {
 			return []any{fmt.Sprintf("dev-%04d", i*7919%10_000), int64(i), float64(i), int64(i)}
 		},
 		Text: func(i int) string { return fmt.Sprintf("dev-%04d/%d=%d", i*7919%10_000, i, i) },
-		New:  func(t testing.TB) connectortest.EpochPlace { return place1(t, vfs.NewMem(), small) },
+		New:  func(t testing.TB) connectortest.EpochPlace { return tableOn(t, vfs.NewMem(), small) },
 	}
 }
 
-// place1 is a table on a file system.
-func place1(t testing.TB, files vfs.FS, sizes sizes) connectortest.EpochPlace {
+// tableOn is a table on a file system.
+func tableOn(t testing.TB, files vfs.FS, sizes sizes) connectortest.EpochPlace {
 	t.Helper()
 	connectortest.MakeDir(t, files, absolute(t))
 	return connectortest.EpochPlace{
@@ -162,7 +162,7 @@ func TestEpochsOnADisk(t *testing.T) {
 
 func TestPowerLoss(t *testing.T) {
 	c := epochCase()
-	connectortest.PowerLoss(t, c, func(t testing.TB, files vfs.FS) connectortest.EpochPlace { return place1(t, files, small) })
+	connectortest.PowerLoss(t, c, func(t testing.TB, files vfs.FS) connectortest.EpochPlace { return tableOn(t, files, defaultSizes) })
 }
 
 // absolute returns the directory of the store in newSinkOver.

@@ -286,7 +286,7 @@ func TestCrashSweep(t *testing.T) {
 	connectortest.MakeDir(t, files, absolute(t))
 	stop := failpoint.Observe(func(name string) {
 		hit[name]++ // goroutines of one store, one after the other
-		keep("at "+name, 0, 50, 100)
+		keep("at "+name, 0, 100)
 	})
 	err := runSweep(t.Context(), files, func(next pair) {
 		mu.Lock()
