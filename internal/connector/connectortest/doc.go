@@ -29,6 +29,7 @@
 //	E5  Persist runs beside the writer's next epoch, and behind its Close.
 //	E6  Close makes nothing visible and loses nothing that was decided.
 //	E7  A checkpoint without committables is one without rows.
+//	E8  A second Recover, (0, nil), begins a new run.
 //
 // [PowerLoss] and [DiskErrors] bring a sink over vfs.FS through a power cut before
 // each operation, with several fates of what was not synced, and through EIO and

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/gorge-stream/gorge/internal/batch"
 	"github.com/gorge-stream/gorge/internal/codec/codectest"
 	"github.com/gorge-stream/gorge/internal/connector"
 )
@@ -200,6 +201,38 @@ func (c *EpochCase) nothing(t testing.TB) {
 	e.crash(p)
 	h.last = e.epoch + 1
 	c.restart(t, p, h)
+}
+
+// anew commits what is decided and then begins a new run, with one sink: what the
+// old run left undecided is gone, what it committed is an affair of its readers.
+func (c *EpochCase) anew(t testing.TB) {
+	for _, final := range []bool{false, true} {
+		for _, step := range []string{"persisted", "decided"} {
+			p, h := c.New(t), &history{}
+			e, err := c.start(t, p, h)
+			must(t, err)
+			must(t, e.run(epochRows, false))
+			must(t, e.take(step, final))
+			e.crash(p)
+
+			e = &engine{c: c, t: t, h: h, pool: batch.NewPool(c.Schema, 7), sink: p.Sink(t), rows: h.rows, epoch: e.epoch + 2}
+			must(t, e.sink.Recover(t.Context(), h.last, h.c))
+			c.seen(t, p, h, "after Recover")
+			must(t, e.sink.Recover(t.Context(), 0, nil))
+			c.seen(t, p, h, "after Recover(0)")
+			must(t, e.open())
+			first := e.rows
+			if !c.AtEnd {
+				first = 0
+			}
+			must(t, e.run(epochRows, false))
+			must(t, e.run(5, true))
+			must(t, e.close(true))
+			if diff := c.differ(p.Rows(t), first, e.rows, e.rows); diff != "" {
+				t.Fatalf("behind the new run: %s", diff)
+			}
+		}
+	}
 }
 
 func (c *EpochCase) sharesBatches(t testing.TB) {

@@ -73,6 +73,7 @@ var epochTests = []struct {
 	{"persist beside the next epoch", (*EpochCase).overlaps},
 	{"closed without a final epoch", (*EpochCase).stops},
 	{"a checkpoint without committables", (*EpochCase).nothing},
+	{"a new run begins", (*EpochCase).anew},
 	{"shared batches stay as they are", (*EpochCase).sharesBatches},
 }
 
@@ -140,16 +141,21 @@ func (c *EpochCase) start(t testing.TB, p EpochPlace, h *history) (*engine, erro
 	if err := e.sink.Recover(t.Context(), h.last, h.c); err != nil {
 		return e, fmt.Errorf("Recover(%d): %w", h.last, err)
 	}
-	for task := range c.Writers {
-		w, err := e.sink.Writer(t.Context(), connector.WriterEnv{Task: task, Dead: func(code, reason, _ string, row []byte) {
-			t.Errorf("row %q was refused: %s, %s", row, code, reason)
+	return e, e.open()
+}
+
+// open makes the writers.
+func (e *engine) open() error {
+	for task := range e.c.Writers {
+		w, err := e.sink.Writer(e.t.Context(), connector.WriterEnv{Task: task, Dead: func(code, reason, _ string, row []byte) {
+			e.t.Errorf("row %q was refused: %s, %s", row, code, reason)
 		}})
 		if err != nil {
-			return e, fmt.Errorf("Writer(%d): %w", task, err)
+			return fmt.Errorf("Writer(%d): %w", task, err)
 		}
 		e.writers = append(e.writers, w)
 	}
-	return e, nil
+	return nil
 }
 
 // write writes n rows in batches, dealt out to the writers.
@@ -268,15 +274,15 @@ func (c *EpochCase) seen(t testing.TB, p EpochPlace, h *history, when string) {
 	if c.AtEnd && !h.final {
 		n = 0
 	}
-	if diff := c.differ(p.Rows(t), n, n); diff != "" {
+	if diff := c.differ(p.Rows(t), 0, n, n); diff != "" {
 		t.Fatalf("%s: %s", when, diff)
 	}
 }
 
-// differ tells what is wrong with rows that ought to be the first atLeast, and may be up to atMost rows.
-func (c *EpochCase) differ(got []string, atLeast, atMost int) string {
+// differ tells what is wrong with rows that ought to be those from first to atLeast, and may go up to atMost.
+func (c *EpochCase) differ(got []string, first, atLeast, atMost int) string {
 	number := make(map[string]int, atMost)
-	for i := range atMost {
+	for i := first; i < atMost; i++ {
 		number[c.Text(i)] = i
 	}
 	count, behind := make([]int, atMost), -1
@@ -293,7 +299,7 @@ func (c *EpochCase) differ(got []string, atLeast, atMost int) string {
 		count[i]++
 		behind = i
 	}
-	for i := range atLeast {
+	for i := first; i < atLeast; i++ {
 		if count[i] == 0 {
 			return fmt.Sprintf("row %d of %d committed ones is missing", i, atLeast)
 		}

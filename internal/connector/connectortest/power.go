@@ -135,7 +135,7 @@ func (c *EpochCase) recovers(t testing.TB, p EpochPlace, h *history) {
 	if c.AtEnd && !h.final {
 		n = 0
 	}
-	if diff := c.differ(p.Rows(t), 0, n); diff != "" {
+	if diff := c.differ(p.Rows(t), 0, 0, n); diff != "" {
 		t.Fatalf("before Recover: %s", diff)
 	}
 	c.restart(t, p, h)

@@ -85,11 +85,15 @@ func (s *single) Recover(_ context.Context, _ uint64, raw []connector.Committabl
 	if err != nil {
 		return err
 	}
-	if s.dir, err = s.fs.OpenDir(filepath.Dir(s.path)); err != nil {
-		return s.fail("open", err)
+	if s.dir == nil { // a new run is begun by a second Recover
+		if s.dir, err = s.fs.OpenDir(filepath.Dir(s.path)); err != nil {
+			return s.fail("open", err)
+		}
 	}
-	if err := s.find(); err != nil {
-		return err
+	if s.f == nil {
+		if err := s.find(); err != nil {
+			return err
+		}
 	}
 	want := latest(c)
 	fits, size := false, int64(-1)
