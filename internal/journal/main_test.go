@@ -214,9 +214,14 @@ func newHistory() *history { return &history{told: told{acked: 1, released: 1, k
 // chance is a source of chance that differs by its arguments alone.
 func chance(a, b int) *rand.Rand { return rand.New(rand.NewPCG(uint64(a), uint64(b))) }
 
-// observed calls f before every operation of a file system.
+// observed calls f before every operation of a file system, one at a time.
 func observed(fs vfs.FS, f func(op errorfs.Op) error) vfs.FS {
-	return errorfs.Wrap(fs, errorfs.InjectorFunc(f))
+	var mu sync.Mutex
+	return errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		mu.Lock()
+		defer mu.Unlock()
+		return f(op)
+	}))
 }
 
 // fileOf reads a whole file.
