@@ -90,9 +90,10 @@ type Feed struct {
 	barrier exchange.Barrier
 	wake    context.CancelFunc
 	// passed is the epoch of the last barrier that each task got, numbered that of
-	// the last one that took a number.
+	// the last one that took a number; news is closed when the next one does.
 	passed   []uint64
 	numbered uint64
+	news     chan struct{}
 }
 
 type foldEntry struct {
@@ -129,8 +130,8 @@ func NewFeed(c FeedConfig) *Feed {
 	f := &Feed{
 		FeedConfig: c, idle: time.Duration(c.Time.IdleAfter) * time.Microsecond,
 		token:  make(chan struct{}, 1),
-		passed: make([]uint64, c.Tasks),
-		gen:    watermark.NewGenerator(c.Time, len(c.Splits)),
+		passed: make([]uint64, c.Tasks), news: make(chan struct{}),
+		gen: watermark.NewGenerator(c.Time, len(c.Splits)),
 	}
 	f.running, f.stop = context.WithCancel(context.Background())
 	f.turn = sync.NewCond(&f.mu)
@@ -149,18 +150,22 @@ func (f *Feed) Stop() { f.stop() }
 // while there is none. The error ends the job. Behind the last barrier a task
 // must not call it again.
 func (f *Feed) Next(ctx context.Context, task int, b *connector.Block) (Lease, error) {
-	if l, ok := f.atBarrier(task, false); ok {
-		return l, nil
-	}
 	start := time.Now()
-	select {
-	case <-f.token:
-	case <-ctx.Done():
-		return Lease{}, ErrStopped
+	for {
+		numbered := f.nextNumbered()
+		if l, ok := f.atBarrier(task, false); ok {
+			return l, nil
+		}
+		select {
+		case <-f.token:
+			defer func() { f.token <- struct{}{} }()
+			f.waited = time.Since(start)
+			return f.read(ctx, task, b)
+		case <-numbered: // whoever has the token may keep it until this task has passed
+		case <-ctx.Done():
+			return Lease{}, ErrStopped
+		}
 	}
-	defer func() { f.token <- struct{}{} }()
-	f.waited = time.Since(start)
-	return f.read(ctx, task, b)
 }
 
 // read leases the next block or barrier, waiting while there is none.

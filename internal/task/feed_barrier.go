@@ -74,11 +74,20 @@ func (f *Feed) atBarrier(task int, token bool) (Lease, bool) {
 	l := Lease{Kind: LeaseBarrier, Split: -1, Barrier: b}
 	if f.numbered != b.Epoch {
 		f.numbered = b.Epoch
+		close(f.news)
+		f.news = make(chan struct{})
 		f.note()
 		l.Numbered = true
 		l = f.number(l)
 	}
 	return l, true
+}
+
+// nextNumbered returns a channel that is closed when the next barrier takes its number.
+func (f *Feed) nextNumbered() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.news
 }
 
 // note notes where the splits stand: behind the last block that was leased.

@@ -73,6 +73,44 @@ func TestEveryTaskPassesABarrierOnce(t *testing.T) {
 	_ = f.Close()
 }
 
+// TestABarrierReachesATaskThatWaitsToRead although the one that reads comes back
+// first and goes on waiting: for the next barrier, which comes when all have passed this one.
+func TestABarrierReachesATaskThatWaitsToRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, _ := barrierFeed(newScript([]any{io.EOF}), 2)
+		var b connector.Block
+		if l, err := f.Next(t.Context(), 0, &b); err != nil || l.Kind != LeaseEnd {
+			t.Fatalf("%+v, %v", l, err)
+		}
+		<-f.token // task 0 reads, and is quick enough to do so again before task 1 has the token
+		waited := make(chan Lease)
+		go func() {
+			var b connector.Block
+			l, _ := f.Next(t.Context(), 1, &b)
+			waited <- l
+		}()
+		synctest.Wait()
+		f.Inject(exchange.Barrier{Epoch: 7})
+		if l, err := f.read(t.Context(), 0, &b); err != nil || l.Kind != LeaseBarrier || !l.Numbered {
+			t.Fatalf("%+v, %v", l, err)
+		}
+		synctest.Wait()
+		select {
+		case l := <-waited:
+			if l.Kind != LeaseBarrier || l.Barrier.Epoch != 7 || l.Numbered {
+				t.Errorf("%+v", l)
+			}
+		default:
+			t.Error("the task waits for the right to read, and never passes the barrier")
+			f.token <- struct{}{}
+			<-waited
+			<-f.token
+		}
+		f.token <- struct{}{}
+		_ = f.Close()
+	})
+}
+
 // TestABarrierWakesTasksThatWait for input, and behind the end of the input.
 func TestABarrierWakesTasksThatWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
