@@ -207,6 +207,9 @@ type SinkEnv struct {
 	HTTP     Mux
 	Log      *slog.Logger
 	Terminal bool // standard output is a terminal
+	// Stalled is told why the sink can take nothing now, such as a full disk, and ""
+	// when it goes on. Any goroutine may call it; it does not block. nil: nobody asks.
+	Stalled func(reason string)
 }
 
 // Mux lets a connector serve HTTP on the engine's one address.

@@ -149,16 +149,15 @@ func TestAFullDiskMakesTheTableWaitAndReadsGoOn(t *testing.T) {
 	var f fullDisk
 	files := f.over(vfs.NewMem())
 	connectortest.MakeDir(t, files, absolute(t))
-	log := &records{}
-	x, err := Registration.NewEpochSink(settings(byDevice, 0), connector.SinkEnv{Name: "t", Schema: readings, DataDir: "data", FS: files, Log: slog.New(log)})
+	log, stalls := &records{}, make(chan string, 100)
+	x, err := Registration.NewEpochSink(settings(byDevice, 0), connector.SinkEnv{Name: "t", Schema: readings, DataDir: "data", FS: files, Log: slog.New(log),
+		Stalled: func(reason string) { stalls <- reason }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := x.(*epochSink)
 	s.sizes = sizes{gather: 20_000, chunk: 5000, batch: 100_000, file: 10_000}
 	s.table.store.disk.retry = time.Millisecond
-	changes := make(chan bool, 100)
-	defer s.table.store.disk.watch(func(full bool) { changes <- full })()
 	if err := s.Recover(t.Context(), 0, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +175,8 @@ func TestAFullDiskMakesTheTableWaitAndReadsGoOn(t *testing.T) {
 		f.full.Store(true)
 		done := make(chan error, 1)
 		go func() { done <- runEpoch(w, s, pool, epoch, rows) }()
-		for !<-changes {
+		for reason := ""; !strings.Contains(reason, "data/tables is full"); {
+			reason = <-stalls
 		}
 		// It waits: what is there can be read, and nothing of the epoch is.
 		if got := len(scanAll(t, s.table)); got != want {
@@ -185,6 +185,9 @@ func TestAFullDiskMakesTheTableWaitAndReadsGoOn(t *testing.T) {
 		f.full.Store(false)
 		if err := <-done; err != nil {
 			t.Fatal(err)
+		}
+		for reason := <-stalls; reason != ""; {
+			reason = <-stalls
 		}
 		want += len(rows)
 		if got := len(scanAll(t, s.table)); got != want {

@@ -61,9 +61,8 @@ type epochSink struct {
 	table  *table
 	schema *batch.Schema
 	sizes  sizes
-	// list puts the table on the API once it is recovered.
-	list    func() (remove func())
-	remove  func()
+	list    func() (remove func()) // puts the table on the API, once it is recovered
+	remove  func()                 // nil before
 	unwatch func()
 
 	applied  atomic.Uint64 // the epoch that the store holds
@@ -278,9 +277,7 @@ func (s *epochSink) Close() error {
 	if s.remove != nil {
 		s.remove()
 	}
-	if s.unwatch != nil {
-		s.unwatch()
-	}
+	s.unwatch()
 	s.table.sayExpired()
 	s.table.close()
 	return s.table.store.release()

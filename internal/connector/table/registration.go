@@ -99,6 +99,20 @@ func lister(mux connector.Mux, t *table) func() (remove func()) {
 	}
 }
 
+// tellStalls passes on when the disk of the table is full, until stop is called.
+func tellStalls(env connector.SinkEnv, t *table) (stop func()) {
+	if env.Stalled == nil {
+		return func() {}
+	}
+	return t.store.disk.watch(func(full bool) {
+		reason := ""
+		if full {
+			reason = fmt.Sprintf("table %s: the disk of %s is full", env.Name, t.store.dir)
+		}
+		env.Stalled(reason)
+	})
+}
+
 // newSink makes a writer that takes no part in epochs.
 func newSink(set *spec.Values, env connector.SinkEnv) (connector.SinkWriter, error) {
 	t, err := openTable(set, env)
@@ -110,8 +124,9 @@ func newSink(set *spec.Values, env connector.SinkEnv) (connector.SinkWriter, err
 			env.Dead(code, reason, "", row)
 		}
 	}
-	remove := lister(env.HTTP, t)()
+	remove, stop := lister(env.HTTP, t)(), tellStalls(env, t)
 	return newWriter(newEncoder(t, env.Schema, dead), func() error {
+		stop()
 		remove()
 		t.close()
 		return t.store.release()
@@ -124,7 +139,7 @@ func newEpochSink(set *spec.Values, env connector.SinkEnv) (connector.Sink, erro
 	if err != nil {
 		return nil, err
 	}
-	return &epochSink{table: t, schema: env.Schema, sizes: defaultSizes, list: lister(env.HTTP, t)}, nil
+	return &epochSink{table: t, schema: env.Schema, sizes: defaultSizes, list: lister(env.HTTP, t), unwatch: tellStalls(env, t)}, nil
 }
 
 // place puts a refusal at the sink in the user's file.
