@@ -16,7 +16,11 @@ func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
 // run executes one command line and returns its exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	if err := failpoint.Arm(os.Getenv(failpoint.Variable)); err != nil {
+	err := failpoint.Arm(os.Getenv(failpoint.Variable))
+	if err == nil {
+		err = failpoint.Trace(os.Getenv(failpoint.TraceVariable))
+	}
+	if err != nil {
 		fmt.Fprint(stderr, diag.Format(err))
 		return exitUsage
 	}
@@ -25,8 +29,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	cmd.SetIn(stdin)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
-	err := cmd.Execute()
-	if err == nil {
+	if err = cmd.Execute(); err == nil {
 		return exitDone
 	}
 	var code *exitError

@@ -41,6 +41,7 @@ func rootCmd() *cobra.Command {
 		receiveCmd(),
 		queryCmd(),
 		versionCmd(),
+		failpointsCmd(),
 	)
 	return root
 }

@@ -204,6 +204,11 @@ func (e *engine) run(ctx context.Context, signals <-chan os.Signal, stop context
 	}
 	go e.watchSignals(ctx, signals, srv, stop)
 	j, err := job.Build(ctx, e.plan, e.parts(registry), opts)
+	var finished *job.FinishedError
+	if errors.As(err, &finished) {
+		fmt.Fprintf(e.screen, "nothing to do: %s\nto run the pipeline again: gorge run --fresh ...\n", finished)
+		return nil
+	}
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause

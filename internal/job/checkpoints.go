@@ -95,6 +95,9 @@ func (b *builder) openCheckpoints(ctx context.Context) error {
 		return err
 	}
 	sinksRecovered.Hit()
+	if k.resume == nil && latest != nil && latest.Finished && !c.Fresh && c.From == nil {
+		return &FinishedError{Taken: latest.Taken}
+	}
 	k.first = opening.Epoch + 1
 	if k.resume == latest {
 		return k.collectOrphans(ctx)
@@ -116,6 +119,15 @@ func (b *builder) openCheckpoints(ctx context.Context) error {
 	}
 	k.first = anew.Epoch + 1
 	return k.collectOrphans(ctx)
+}
+
+// FinishedError is what Build returns when the input had come to its end: all output
+// is out now, and to begin anew without being asked would make it a second time. A
+// run that was killed behind its last decision ends well that way.
+type FinishedError struct{ Taken time.Time }
+
+func (e *FinishedError) Error() string {
+	return "the input was processed to its end at " + e.Taken.UTC().Format(time.RFC3339) + ", and every result is out"
 }
 
 // latest returns the latest checkpoint in the store. One that cannot be read

@@ -1,5 +1,3 @@
-//go:build later
-
 package job
 
 import (
@@ -59,7 +57,7 @@ func (k *keeper) write(ctx context.Context, ep *epoch) error {
 		s := k.shards[i]
 		cut := ep.passages[s.task].Cuts[s.node]
 		all[i].panes = slices.Clone(cut.Panes())
-		all[i].segments, err = snapshot.Write(ctx, k.store, cut, snapshot.Header{Epoch: ep.Epoch, Step: s.step.Name, Groups: s.groups, Base: s.base, Words: s.words})
+		all[i].segments, err = snapshot.Write(ctx, k.store, cut, snapshot.Header{Epoch: ep.Epoch, Run: k.first - 1, Step: s.step.Name, Groups: s.groups, Base: s.base, Words: s.words})
 		return err
 	})
 	bytes := int64(0)
@@ -82,7 +80,7 @@ func (k *keeper) shardsOf(n *plan.Node) []checkpoint.Shard {
 	var out []checkpoint.Shard
 	for _, s := range k.shards {
 		if s.step == n {
-			out = append(out, s.chain.Shard(s.groups))
+			out = append(out, s.chain.Shard())
 		}
 	}
 	return out
