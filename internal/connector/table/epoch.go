@@ -58,9 +58,9 @@ var defaultSizes = sizes{gather: gatherBytes, chunk: 1 << 20, batch: gatherBytes
 // so it comes back. A mark names the epoch applied before it, and that is durable
 // when the mark is: a store that has less than the latest marks say has lost rows.
 type epochSink struct {
-	table  *table
-	schema *batch.Schema
-	sizes  sizes
+	table   *table
+	schema  *batch.Schema
+	sizes   sizes
 	list    func() (remove func()) // puts the table on the API, once it is recovered
 	remove  func()                 // nil before
 	unwatch func()

@@ -29,7 +29,8 @@ var Registration = connector.Registration{
 		Name:    "table",
 		Summary: "Rows kept in the engine by key, readable over HTTP while the pipeline runs.",
 		Doc: "A row replaces the one with the same key. The table has the name of the sink: read it with `gorge query NAME` or\n" +
-			"`GET /v1/tables/NAME`. The last timestamp in `key` is the time of a row: ranges of time and `retain` go by it.",
+			"`GET /v1/tables/NAME`. The last timestamp in `key` is the time of a row: ranges of time and `retain` go by it.\n" +
+			"With checkpoints, rows can be read from the checkpoint on that covers them. While the disk is full the pipeline waits.",
 		Fields: []spec.Field{
 			{Name: "key", Type: spec.Strings, Required: true,
 				Doc: "Columns that make a row unique, in the order by which rows are found: `[device_id, window_start]`."},
