@@ -19,8 +19,12 @@ import (
 	"syscall"
 )
 
-// Variable is the environment variable that arms a point.
-const Variable = "GORGE_FAILPOINT"
+// Variable is the environment variable that arms a point; TraceVariable names a
+// file that gets the name of every point that is hit.
+const (
+	Variable      = "GORGE_FAILPOINT"
+	TraceVariable = "GORGE_FAILPOINT_TRACE"
+)
 
 // Point is one named place.
 type Point struct {
@@ -91,6 +95,25 @@ func Arm(setting string) error {
 		return fmt.Errorf("%s: there is no failpoint %q", Variable, name)
 	}
 	p.left.Store(int64(n))
+	return nil
+}
+
+// Trace appends the name of each point to the file when it is hit for the first
+// time; "" for no file. cmd calls it once at the start.
+func Trace(path string) error {
+	if path == "" {
+		return nil
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return fmt.Errorf("%s: %w", TraceVariable, err)
+	}
+	var seen sync.Map
+	Observe(func(name string) {
+		if _, before := seen.LoadOrStore(name, true); !before {
+			_, _ = f.WriteString(name + "\n") // a test reads it, and misses what is not there
+		}
+	})
 	return nil
 }
 
