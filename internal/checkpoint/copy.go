@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 
@@ -57,18 +58,22 @@ func GetSegment(ctx context.Context, store Store, s Segment) ([]byte, error) {
 	data, err := store.Get(ctx, s.Object)
 	switch {
 	case errors.Is(err, ErrNotFound):
-		return nil, damagedObject(s.Object, err)
+		return nil, DamagedObject(s.Object, err)
 	case err != nil:
 		return nil, fmt.Errorf("read %s: %w", s.Object, err)
 	case int64(len(data)) != s.Size:
-		return nil, damagedObject(s.Object, fmt.Errorf("it has %d bytes, but %d were written", len(data), s.Size))
+		return nil, DamagedObject(s.Object, fmt.Errorf("it has %d bytes, but %d were written", len(data), s.Size))
 	case Checksum(data) != s.CRC:
-		return nil, damagedObject(s.Object, errors.New("its bytes are not those that were written: the checksum differs"))
+		return nil, DamagedObject(s.Object, errors.New("its bytes are not those that were written: the checksum differs"))
 	}
 	return data, nil
 }
 
-func damagedObject(object string, cause error) error {
+// DamagedObject says that an object which a checkpoint needs is not what was written.
+func DamagedObject(object string, cause error) error {
 	return diag.New("checkpoint/object", "state of a checkpoint is damaged: %s", object).WithCause(cause).
 		WithHint("gorge checkpoint verify shows which checkpoints are whole; gorge run --from EPOCH starts from one, --fresh from the beginning")
 }
+
+// ChunkName returns the name of an object with the SHA-256 of its bytes.
+func ChunkName(sum [32]byte) string { return chunkFolder + hex.EncodeToString(sum[:]) }
