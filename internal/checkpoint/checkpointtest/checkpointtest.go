@@ -114,6 +114,9 @@ func copies(t *testing.T, s checkpoint.Store) {
 	data := Text(1, 100)
 	must(t, s.Put(t.Context(), "chunks/ab", data))
 	must(t, s.Claim(t.Context(), "manifests/1", data))
+	if !bytes.Equal(data, Text(1, 100)) {
+		t.Error("the store changed the caller's bytes")
+	}
 	clear(data)
 	for _, name := range []string{"chunks/ab", "manifests/1"} {
 		got, err := s.Get(t.Context(), name)

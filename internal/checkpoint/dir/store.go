@@ -49,7 +49,7 @@ var (
 const pendingFolder = "pending"
 
 // pieceBytes is written at once; between pieces a cancelled context is seen.
-const pieceBytes = 4 << 20
+const pieceBytes = 1 << 20
 
 // Store is one directory. Its methods may be called by any goroutine.
 type Store struct {
@@ -131,10 +131,12 @@ func (s *Store) write(ctx context.Context, data []byte) (string, error) {
 	if err != nil {
 		return path, fmt.Errorf("create %s: %w", path, err)
 	}
+	// A vfs.File may change the bytes that it is given, and data is the caller's.
+	piece := make([]byte, min(len(data), pieceBytes))
 	for rest := data; len(rest) > 0; {
-		piece := rest[:min(len(rest), pieceBytes)]
-		rest = rest[len(piece):]
-		if _, err = f.Write(piece); err != nil {
+		n := copy(piece, rest)
+		rest = rest[n:]
+		if _, err = f.Write(piece[:n]); err != nil {
 			err = fmt.Errorf("write %s: %w", path, err)
 			break
 		}
