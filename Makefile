@@ -28,7 +28,7 @@ fuzz: ## every fuzz target for FUZZTIME=10s; PACKAGE=./internal/codec/... narrow
 bench: build venv ## measure against DuckDB, Polars and a naive baseline (N=10000000 ROUNDS=3 JOBS=j1,...); table into bench/results
 	@scripts/bench.sh
 
-test-services: build tools venv ## the whole program at size: demo without a terminal, end-to-end tests with millions of events
+test-services: build tools venv ## the whole program at size: demo without a terminal, end-to-end tests with millions of events, a real S3 server
 	@scripts/test-services.sh
 
 clean: ## remove everything that make has made

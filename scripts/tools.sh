@@ -22,6 +22,7 @@ for tool; do
 	case $tool in
 	golangci-lint) install golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint "$GOLANGCI_LINT_VERSION" ;;
 	gotestsum) install gotestsum gotest.tools/gotestsum "$GOTESTSUM_VERSION" ;;
+	versitygw) install versitygw github.com/versity/versitygw/cmd/versitygw "$VERSITYGW_VERSION" ;;
 	*) echo "tools.sh: unknown tool $tool" >&2; exit 2 ;;
 	esac
 done

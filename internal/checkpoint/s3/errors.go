@@ -71,7 +71,7 @@ func (s *Store) explain(err error) error {
 	r, ok := answer(err)
 	if !ok {
 		return diag.New("checkpoint/unreachable", "the checkpoint store %s cannot be reached", s.at).WithCause(err).
-			WithHint("check that %s is up and that endpoint= in the URL is right", s.at.endpoint)
+			WithHint("check that %s is up and that endpoint= in the URL is right, with http:// or https://", s.at.endpoint)
 	}
 	cause := fmt.Errorf("%s: %s", r.Code, r.Error())
 	switch {

@@ -44,6 +44,7 @@ func TestURLs(t *testing.T) {
 		"s3://my.states/a/b/?region=x-1": {bucket: "my.states", prefix: "a/b/", endpoint: amazon, secure: true, region: "x-1"},
 		"s3://states/a?endpoint=http://127.0.0.1:9000&path_style=true": {
 			bucket: "states", prefix: "a/", endpoint: "127.0.0.1:9000", region: "eu-north-1", lookup: 2},
+		"s3://states?endpoint=s3.example.com:444": {bucket: "states", endpoint: "s3.example.com:444", secure: true, region: "eu-north-1"},
 		"s3://states?endpoint=https://s3.example.com/&path_style=false": {
 			bucket: "states", endpoint: "s3.example.com", secure: true, region: "eu-north-1", lookup: 1},
 	} {
@@ -54,7 +55,7 @@ func TestURLs(t *testing.T) {
 	for _, raw := range []string{
 		"", "states", "http://states", "s3:states", "s3://", "s3://a", "s3://UPPER", "s3://states:80/", "s3://states/a//b", "s3://states/../b", "s3://states/a b", "s3://states/%00",
 		"s3://key:pa55word@states/a", "s3://states/a#pa55word", "s3://states?bucket=x", "s3://states?region=x&region=y", "s3://states?region=", "s3://states?region=a%20b",
-		"s3://states?path_style=yes", "s3://states?endpoint=", "s3://states?endpoint=127.0.0.1:9000", "s3://states?endpoint=ftp://host", "s3://states?endpoint=http://host/path",
+		"s3://states?path_style=yes", "s3://states?endpoint=", "s3://states?endpoint=a:pa55word@host", "s3://states?endpoint=ftp://host", "s3://states?endpoint=http://host/path",
 		"s3://states?endpoint=http://a:pa55word@host", "s3://states?%zz", "s3://states/" + strings.Repeat("a", 600), "s3://%zz:pa55word@x",
 	} {
 		_, err := parse(raw)

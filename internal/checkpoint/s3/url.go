@@ -72,6 +72,9 @@ func (l *location) set(key string, values []string) error {
 	v := values[0]
 	switch key {
 	case "endpoint":
+		if !strings.Contains(v, "://") {
+			v = "https://" + v
+		}
 		e, err := url.Parse(v)
 		if err != nil || e.Scheme != "http" && e.Scheme != "https" || e.Host == "" || strings.Trim(e.Path, "/") != "" || e.RawQuery != "" || e.User != nil {
 			return refuseURL("endpoint= of the checkpoint store %s is no URL of a server", l).WithHint("write endpoint=http://127.0.0.1:9000 or endpoint=https://host")
