@@ -156,8 +156,7 @@ func (s *Backend) fail(err error) error {
 
 // Bytes returns the memory that the state takes, and the database at most.
 func (s *Backend) Bytes() int64 {
-	n := 2*s.size.memTable + s.size.cache + s.rowBytes()
-	return int64(n)
+	return int64(s.size.database() + s.rowBytes())
 }
 
 // rowBytes returns the memory of rows and of the copies of a cut.

@@ -85,14 +85,15 @@ func (p *pane) fetch(k *state.Keys, misses []int) error {
 	s.order = order
 	slices.SortFunc(order, func(a, b uint32) int { return cmp.Compare(k.Hashes[a], k.Hashes[b]) })
 	prefix := rowPrefix(nil, p.id)
-	iter, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+	// By their filters most tables can tell that they do not have a key.
+	iter, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix), UseL6Filters: true})
 	if err != nil {
 		return err
 	}
 	for _, i := range order {
 		v := &k.Views[i]
 		s.key = hashed(append(s.key[:0], prefix...), k.Hashes[i], v, k.Arena)
-		if !iter.SeekGE(s.key) || !bytes.Equal(iter.Key(), s.key) {
+		if !iter.SeekPrefixGE(s.key) || !bytes.Equal(iter.Key(), s.key) {
 			continue
 		}
 		if _, twice := p.find(v, k.Arena, k.Hashes[i]); twice {

@@ -14,12 +14,19 @@ import (
 // ExitStore is the exit code of the process when the database gives up.
 const ExitStore = 74
 
+// memTables is how many memory tables the database has at a time: one that is
+// written, one that is flushed, and one that is about to be freed.
+const memTables = 3
+
 // sizes is how a memory limit is shared out.
 type sizes struct {
 	rows     int // rows in memory and the copies of a cut
-	memTable int // of each of two
-	cache    int
+	memTable int // of each of memTables
+	cache    int // of blocks
 }
+
+// database returns what the database takes at most.
+func (s sizes) database() int { return memTables*s.memTable + s.cache }
 
 // MinMemory is the smallest memory limit.
 const MinMemory = 8 << 20
@@ -30,8 +37,8 @@ func share(limit int64) (sizes, error) {
 	if limit < MinMemory {
 		return sizes{}, fmt.Errorf("a memory limit of %d bytes for state on disk is too small: it takes at least %d", limit, MinMemory)
 	}
-	s := sizes{memTable: int(min(limit/16, 32<<20)), cache: int(min(limit/8, 64<<20))}
-	s.rows = int(limit) - 2*s.memTable - s.cache
+	s := sizes{memTable: int(min(limit/16, 32<<20)), cache: int(min(limit/8, 256<<20))}
+	s.rows = int(limit) - s.database()
 	return s, nil
 }
 
@@ -47,10 +54,13 @@ func openStore(dir string, fs vfs.FS, size sizes, log *slog.Logger) (*pebble.DB,
 		DisableWAL:                  true,
 		MemTableSize:                uint64(size.memTable),
 		MemTableStopWritesThreshold: 2,
-		CacheSize:                   int64(size.cache),
+		CacheSize:                   int64(size.database()), // the database takes memory tables out of it
 		MaxOpenFiles:                256,
-		CompactionConcurrencyRange:  func() (int, int) { return 1, 1 },
-		Logger:                      storeLog{log, dir},
+		// Few compactions: reads are mostly answered by filters, and all of it dies young.
+		L0CompactionThreshold:      8,
+		L0StopWritesThreshold:      24,
+		CompactionConcurrencyRange: func() (int, int) { return 1, 1 },
+		Logger:                     storeLog{log, dir},
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) {
 				log.Error("state on disk cannot be written: the task waits until it can", "dir", dir, "error", err,
