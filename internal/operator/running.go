@@ -30,7 +30,6 @@ type Running struct {
 	expires batch.Time // watermark at which to look for expired keys next
 	newest  int        // word of the last event time
 	initial []uint64   // words of the accumulators without rows
-	texts   int        // bytes of the arena when it was last compacted
 }
 
 var _ Operator = (*Running)(nil)
@@ -131,30 +130,7 @@ func (r *Running) OnWatermark(t batch.Time, _ Output) error {
 		return err
 	}
 	block, oldest := p.Block(), t-r.TTL
-	if err := p.Retain(func(ref record.Ref) bool { return *block.Int(ref, r.newest) >= oldest }); err != nil {
-		return err
-	}
-	r.compact(p)
-	return nil
-}
-
-// minCompact is the size of an arena, in bytes, from which on it is worth compacting.
-const minCompact = 16 << 10
-
-// compact drops the texts of deleted keys once the arena has doubled.
-func (r *Running) compact(p state.Pane) {
-	set, arena := r.Aggregates.Set, p.Block().Arena
-	if !set.KeepsTexts() || len(*arena) < max(2*r.texts, minCompact) {
-		return
-	}
-	if len(r.refs) == 0 {
-		return // no row yet
-	}
-	var to []byte
-	for n, c := p.Scan(0, r.refs); n > 0; n, c = p.Scan(c, r.refs) {
-		to = set.MoveTexts(p.Block(), r.refs[:n], to)
-	}
-	*arena, r.texts = to, len(to)
+	return p.Retain(func(ref record.Ref) bool { return *block.Int(ref, r.newest) >= oldest })
 }
 
 // Close frees the state.

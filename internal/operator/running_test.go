@@ -21,7 +21,7 @@ func TestExpiredKeysLeaveNoTextsBehind(t *testing.T) {
 	out := testkit.Schema(t, "k string, name string?, ts timestamp@, last string?, max string?, n int64")
 	r := &runner{t: t}
 	aggs := r.aggregates("last(name);max(name);count()", in)
-	backend := memory.New(state.Layout{Init: operator.RunningInit(aggs, 1000)}, keygroup.All)
+	backend := memory.New(state.Layout{Init: operator.RunningInit(aggs, 1000), MoveTexts: aggs.Set.MoveTexts}, keygroup.All)
 	op := operator.NewRunning(operator.RunningConfig{
 		Keys: state.NewKeyEncoder(in, []int{0}), Aggregates: aggs, State: backend, TTL: 1000,
 		Out: batch.NewPool(out, 16), Inputs: []int{0, 1, 2},

@@ -2,7 +2,7 @@
 // by one task for a range of key groups.
 //
 // Operators reach their state only through this contract, so that where it
-// lives (memory today, disk behind the same contract) and how it is made durable
+// lives (memory, or disk behind the same contract) and how it is made durable
 // are not their business. Package statetest is the suite for every backend.
 //
 // The package knows key groups, keys as bytes and records as words. It does not
@@ -13,7 +13,9 @@
 //	S1  A pane holds at most one record per key.
 //	S2  A task meets only keys of its own key groups.
 //	S3  A Ref and a record.Block are valid until the next Locate, Retain, Drop or
-//	    Scan from the start of the same pane.
+//	    Scan of the same pane, and until the next Cut or Load of the backend. Records
+//	    that Locate returned may be written, those that Scan and Retain show are
+//	    for reading.
 //	S4  State is owned by the goroutine of its task; nothing here is safe for others.
 package state
 
@@ -64,7 +66,8 @@ type Pane interface {
 	// share memory with the pane: it is valid as long as the refs.
 	Keys(refs []record.Ref, k *Keys)
 	// Retain deletes the records for which keep, which depends on the record
-	// alone, is false.
+	// alone, is false, and sooner or later their texts. A Block from before the call is
+	// valid within keep.
 	Retain(keep func(r record.Ref) bool) error
 }
 
