@@ -55,8 +55,6 @@ type Options struct {
 	// Keys is told the keys that are still known, in the order of the records; may
 	// be nil. It is called by Open only. at is in microseconds since 1970.
 	Keys func(k Key, seq uint64, at int64)
-	// Synced is told how long each sync of a group took; may be nil.
-	Synced func(time.Duration)
 }
 
 // Journal is one journal. Any goroutine may use it, but only one at a time Trim.
@@ -237,13 +235,6 @@ func (j *Journal) Await(ctx context.Context, seq uint64) error {
 			return ctx.Err()
 		}
 	}
-}
-
-// Usage returns the bytes that count against the limit.
-func (j *Journal) Usage() int64 {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.used
 }
 
 // fail ends the taking of records for good; the first reason stays. mu is held.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"github.com/gorge-stream/gorge/internal/diag"
+	"github.com/gorge-stream/gorge/internal/spec"
 )
 
 // The pauses between attempts grow from firstPause by two up to maxPause.
@@ -37,29 +40,85 @@ type outcome struct {
 	reason, detail string
 }
 
+// poster sends requests, each until something has become of it. It is constant after construction.
+type poster struct {
+	target
+	name      string // of the sink
+	timeout   time.Duration
+	retryFor  time.Duration
+	failing   bool // a request that is given up ends the job
+	client    *http.Client
+	transport *http.Transport // nil in tests
+	jitter    func() float64  // from 0 to 1
+}
+
+// newPoster makes a poster. Without rt it has connections of its own, which are no one else's.
+func newPoster(set *spec.Values, name string, rt http.RoundTripper) (*poster, error) {
+	t, err := parseTarget(set)
+	if err != nil {
+		return nil, err
+	}
+	s := &poster{
+		target: *t, name: name, timeout: set.Duration("timeout"), retryFor: set.Duration("retry_for"),
+		failing: set.String("on_failure") != "dead_letter", jitter: rand.Float64,
+	}
+	if rt == nil {
+		n := int(set.Int("in_flight"))
+		s.transport = &http.Transport{
+			Proxy:                  http.ProxyFromEnvironment,
+			DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+			TLSHandshakeTimeout:    10 * time.Second,
+			ForceAttemptHTTP2:      true,
+			MaxIdleConns:           n,
+			MaxIdleConnsPerHost:    n,
+			IdleConnTimeout:        90 * time.Second,
+			MaxResponseHeaderBytes: 64 << 10,
+			DisableCompression:     true,
+		}
+		rt = s.transport
+	}
+	s.client = &http.Client{Transport: rt, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return s, nil
+}
+
+// disconnect closes connections that nobody uses.
+func (s *poster) disconnect() {
+	if s.transport != nil {
+		s.transport.CloseIdleConnections()
+	}
+}
+
+// verdict is what became of a request: taken, cancelled, an error that ends the
+// job, or else why its rows become dead letters.
+type verdict struct {
+	taken, cancelled     bool
+	err                  error
+	code, reason, detail string
+}
+
 // deliver sends a request until it is taken, refused, given up or cancelled.
-func (s *sink) deliver(ctx context.Context, r *request) {
+func (s *poster) deliver(ctx context.Context, r *request) verdict {
 	begin := time.Now()
 	for attempt := 0; ; attempt++ {
 		o := s.attempt(ctx, r)
 		switch {
-		case o.done || ctx.Err() != nil:
-			return
+		case o.done:
+			return verdict{taken: true}
+		case ctx.Err() != nil:
+			return verdict{cancelled: true}
 		case o.refused:
-			s.bury(r, "refused", o.reason, o.detail)
-			return
+			return verdict{code: "refused", reason: o.reason, detail: o.detail}
 		}
 		p := pause(attempt, o.after, s.jitter())
 		if time.Since(begin)+p > s.retryFor {
-			s.giveUp(r, attempt+1, o)
-			return
+			return s.giveUp(attempt+1, o)
 		}
 		t := time.NewTimer(p)
 		select {
 		case <-t.C:
 		case <-ctx.Done():
 			t.Stop()
-			return
+			return verdict{cancelled: true}
 		}
 	}
 }
@@ -79,7 +138,7 @@ func pause(attempt int, after time.Duration, jitter float64) time.Duration {
 }
 
 // attempt sends a request once.
-func (s *sink) attempt(ctx context.Context, r *request) outcome {
+func (s *poster) attempt(ctx context.Context, r *request) outcome {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, s.method, s.url, bytes.NewReader(r.body))
@@ -87,6 +146,9 @@ func (s *sink) attempt(ctx context.Context, r *request) outcome {
 		return outcome{refused: true, reason: "the request cannot be made", detail: err.Error()}
 	}
 	req.Header = s.header.Clone()
+	if r.contentType != "" {
+		req.Header.Set("Content-Type", r.contentType)
+	}
 	// It tells receivers that an attempt is a repetition, and net/http that the
 	// request may be sent again when an idle connection turns out to be closed.
 	req.Header.Set("Idempotency-Key", r.key)
@@ -145,28 +207,14 @@ func retryAfter(header string, now time.Time) time.Duration {
 }
 
 // giveUp ends a request that was tried for too long, as on_failure says.
-func (s *sink) giveUp(r *request, attempts int, o outcome) {
+func (s *poster) giveUp(attempts int, o outcome) verdict {
 	if !s.failing {
-		s.bury(r, "unreachable", fmt.Sprintf("given up after %d attempts: %s", attempts, o.reason), o.detail)
-		return
+		return verdict{code: "unreachable", reason: fmt.Sprintf("given up after %d attempts: %s", attempts, o.reason), detail: o.detail}
 	}
 	e := diag.New("http/unreachable", "sink %s gave up a request after %d attempts: %s", s.name, attempts, o.reason).
 		WithHint("give the receiver more time with retry_for, or keep the job going with on_failure: dead_letter")
 	if o.detail != "" {
 		e = e.WithCause(errors.New(clip(o.detail)))
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.failure == nil {
-		s.failure = e
-	}
-}
-
-// bury leaves the rows of a request for the dead letters.
-func (s *sink) bury(r *request, code, reason, detail string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i := range r.ends {
-		s.refused = append(s.refused, refusal{code, reason, detail, bytes.Clone(r.row(i))})
-	}
+	return verdict{err: e}
 }

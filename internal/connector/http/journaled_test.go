@@ -166,35 +166,124 @@ func TestAcceptedRequestsOutliveTheSource(t *testing.T) {
 	e.want("without a checkpoint", "dev-0000013")
 }
 
-func TestRequestsInLinesShareBlocksAndOthersDoNot(t *testing.T) {
-	fs := vfs.NewMem()
-	e := start(t, fs, nil, nil)
-	bodies := []string{
-		reading(0), reading(1) + "\n", lines(2, 5), "[" + reading(5) + "]", reading(6), "\n" + reading(7) + "\r\n",
-		strings.ReplaceAll(reading(8), ",", ",\n") + " " + reading(9), "{\"device_id\":\n\"dev-0000010\",\"ts\":1,\"temperature\":null} " + reading(11), reading(12),
-		lines(13, 200), reading(200), reading(201),
-	}
-	in := e.src.(*journaled).intake
-	var seq uint64
-	for _, b := range bodies { // as one group
-		a := arrival{claim: claim{queue: e.src.(*journaled).queue, held: 1 << 20}, body: append(make([]byte, 0, len(b)+codec.Pad), b...)}
-		k := <-e.src.(*journaled).workers
-		if err := k.accept(&a); err != nil {
-			t.Fatal(err)
+// gate holds the disk back in the middle of a sync.
+type gate struct {
+	armed       atomic.Bool
+	held, opens chan struct{}
+}
+
+func (g *gate) over(fs vfs.FS) vfs.FS {
+	g.held, g.opens = make(chan struct{}), make(chan struct{})
+	return errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpFileSyncData && g.armed.CompareAndSwap(true, false) {
+			g.held <- struct{}{}
+			<-g.opens
 		}
-		e.src.(*journaled).workers <- k
-		seq = a.seq
+		return nil
+	}))
+}
+
+// together brings bodies into the journal as one group, and returns how many rows each has; -1 when it is refused.
+func (e *engine) together(g *gate, bodies ...string) (rows []int) {
+	e.t.Helper()
+	s := e.src.(*journaled)
+	k := <-s.workers
+	defer func() { s.workers <- k }()
+	accept := func(body string) *arrival {
+		a := &arrival{claim: claim{queue: s.queue, held: 1 << 20}, body: append(make([]byte, 0, len(body)+codec.Pad), body...)}
+		if err := k.accept(a); err != nil {
+			return &arrival{rows: -1}
+		}
+		return a
 	}
-	if err := in.wait(seq); err != nil {
-		t.Fatal(err)
+	g.armed.Store(true)
+	accept(reading(0)) // keeps the writer busy
+	<-g.held
+	var last uint64
+	for _, b := range bodies {
+		a := accept(b)
+		rows, last = append(rows, a.rows), max(last, a.seq)
 	}
+	close(g.opens)
+	if last > 0 {
+		if err := s.intake.wait(last); err != nil {
+			e.t.Fatal(err)
+		}
+	}
+	var b connector.Block
+	if err := s.Wait(e.t.Context()); err != nil {
+		e.t.Fatal(err)
+	}
+	if err := e.r.Poll(e.t.Context(), &b); err != nil {
+		e.t.Fatal(err)
+	}
+	return rows
+}
+
+func TestRequestsInLinesShareBlocksAndOthersDoNot(t *testing.T) {
+	g := &gate{}
+	e := start(t, g.over(vfs.NewMem()), nil, nil)
+	e.together(g,
+		reading(0), reading(1)+"\n", lines(2, 5), // one block
+		"["+reading(5)+"]",
+		reading(6),
+		"\n"+reading(7)+"\r\n",
+		strings.ReplaceAll(reading(8), ",", ",\n")+" "+reading(9),
+		"{\"device_id\":\n\"dev-0000010\",\"ts\":1,\"temperature\":null} "+reading(11),
+		reading(12),
+		lines(13, 200),             // large
+		reading(200), reading(201), // one block
+	)
 	got, blocks, err := e.read()
-	if err != nil || !slices.Equal(got, devices(0, 202)) {
-		t.Errorf("%d rows %q: %v", len(got), got, err)
+	if err != nil || !slices.Equal(got, devices(0, 202)) || blocks != 9 {
+		t.Errorf("%d rows in %d blocks, want 9: %q %v", len(got), blocks, got, err)
 	}
-	if blocks < 7 || blocks > len(bodies) {
-		t.Errorf("%d blocks of %d requests", blocks, len(bodies))
-	}
+}
+
+// FuzzBlocks holds that requests mean the same when they share a block: what is
+// read from the journal is what each of them was accepted with.
+func FuzzBlocks(f *testing.F) {
+	f.Add(reading(1), reading(2)+"\n")
+	f.Add("["+reading(1)+"]", "["+reading(2)+"]")
+	f.Add(strings.ReplaceAll(reading(1), ",", ",\n"), lines(0, 3))
+	f.Add("{\"device_id\":\n\"a\",\"ts\":1} {\"device_id\":\"b\",\"ts\":1}", reading(1))
+	f.Add("[]", "\xef\xbb\xbf"+reading(1))
+	f.Fuzz(func(t *testing.T, a, b string) {
+		g := &gate{}
+		e := start(t, g.over(vfs.NewMem()), nil, nil)
+		var want []string
+		for _, body := range []string{a, b, a, reading(7), b} {
+			rows, bad := codectest.Decode(t, e.decoder, readings, append(make([]byte, 0, len(body)+codec.Pad), body...), 64, 0)
+			for _, r := range rows {
+				if len(bad) == 0 {
+					want = append(want, fmt.Sprint(r))
+				}
+			}
+		}
+		sum := 0
+		for _, n := range e.together(g, a, b, a, reading(7), b) {
+			sum += max(n, 0)
+		}
+		var got []string
+		var blk connector.Block
+		for {
+			if err := e.r.Poll(t.Context(), &blk); errors.Is(err, connector.ErrNoData) {
+				break
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			rows, bad := codectest.Decode(t, e.decoder, readings, blk.Data, 64, 0)
+			if len(bad) > 0 {
+				t.Fatalf("%q from the journal is bad: %s", blk.Data, bad[0].Reason)
+			}
+			for _, r := range rows {
+				got = append(got, fmt.Sprint(r))
+			}
+		}
+		if !slices.Equal(got, want) || sum != len(want) {
+			t.Errorf("accepted were %d rows, read %q, want %q", sum, got, want)
+		}
+	})
 }
 
 // TestTheJournaledSourceFollowsTheContract reads a journal with requests of all

@@ -5,11 +5,14 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"net/http"
 	"net/url"
 
 	"github.com/gorge-stream/gorge/internal/batch"
 	"github.com/gorge-stream/gorge/internal/codec"
+	"github.com/gorge-stream/gorge/internal/connector"
 	"github.com/gorge-stream/gorge/internal/diag"
+	"github.com/gorge-stream/gorge/internal/spec"
 )
 
 // request is a group of rows on its way. Whoever holds it owns it: the task
@@ -19,6 +22,45 @@ type request struct {
 	ends []int  // where each of them ends
 	body []byte // what is sent; sealed before the first attempt
 	key  string // for Idempotency-Key
+	// contentType of the body when it is not that of the sink now.
+	contentType string
+}
+
+// shape is how rows make requests. One goroutine uses it.
+type shape struct {
+	encoder codec.Encoder
+	body    string // object, array or lines
+	rows    int    // of a request
+}
+
+// newShape settles how rows make bodies, and their media type where the headers name none.
+func newShape(set *spec.Values, env *connector.SinkEnv, header http.Header) (*shape, error) {
+	f := env.Format
+	if f == nil || f.NewEncoder == nil {
+		return nil, diag.New("http/format", "sink %s has no format that can be written", env.Name).WithHint("write format: json")
+	}
+	p := &shape{body: set.String("body"), rows: int(set.Int("batch"))}
+	json := f.Decl.Name == "json"
+	switch {
+	case !json && p.body != "" && p.body != "lines":
+		return nil, diag.New("http/body", "body: %s works with the format json, not with %s", p.body, f.Decl.Name)
+	case !json:
+		p.body = "lines"
+	case p.body == "" && p.rows == 1:
+		p.body = "object"
+	case p.body == "":
+		p.body = "array"
+	}
+	switch {
+	case header.Get("Content-Type") != "":
+	case json && p.body != "lines":
+		header.Set("Content-Type", "application/json")
+	case len(f.ContentTypes) > 0:
+		header.Set("Content-Type", f.ContentTypes[0])
+	}
+	var err error
+	p.encoder, err = f.NewEncoder(env.FormatValues, env.Schema)
+	return p, err
 }
 
 // keptText is the largest buffer that a request keeps for the next rows.
@@ -44,10 +86,10 @@ func (r *request) row(i int) []byte {
 	return bytes.TrimRight(r.text[from:r.ends[i]], "\r\n")
 }
 
-// seal makes body and key.
-func (r *request) seal(s *sink) {
+// seal makes the body.
+func (r *request) seal(p *shape) {
 	r.body = r.body[:0]
-	switch s.body {
+	switch p.body {
 	case "object":
 		r.body = append(r.body, r.row(0)...)
 	case "array":
@@ -60,11 +102,10 @@ func (r *request) seal(s *sink) {
 		}
 		r.body = append(r.body, ']')
 	default:
-		r.body = append(r.body, s.encoder.Header()...)
+		r.body = append(r.body, p.encoder.Header()...)
 		r.body = append(r.body, r.text...)
-		r.body = append(r.body, s.encoder.Footer()...)
+		r.body = append(r.body, p.encoder.Footer()...)
 	}
-	r.key = keyOf(s.name, r.text)
 }
 
 // keyOf is the Idempotency-Key: 128 bits of a hash of the sink's name and the

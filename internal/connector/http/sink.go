@@ -1,39 +1,27 @@
 package httpio
 
 import (
+	"bytes"
 	"context"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/gorge-stream/gorge/internal/batch"
-	"github.com/gorge-stream/gorge/internal/codec"
 	"github.com/gorge-stream/gorge/internal/connector"
 	"github.com/gorge-stream/gorge/internal/diag"
 	"github.com/gorge-stream/gorge/internal/spec"
 )
 
-// sink posts rows. The task owns current and encoder; what senders tell is
-// guarded by mu; the rest is constant after construction.
+// sink posts rows. The task owns current and shape; what senders tell is guarded
+// by mu; the rest is constant after construction.
 type sink struct {
-	target
-	name      string
-	encoder   codec.Encoder
-	body      string // object, array or lines
-	rows      int    // of a request
-	timeout   time.Duration
-	retryFor  time.Duration
-	failing   bool // a request that was given up ends the job
-	dead      func(code, reason, detail string, row []byte)
-	client    *http.Client
-	transport *http.Transport // nil in tests
-	jitter    func() float64  // from 0 to 1
-	start     func(*request)  // sends in a goroutine of its own
-	cancel    context.CancelFunc
+	*poster
+	*shape
+	dead   func(code, reason, detail string, row []byte)
+	start  func(*request) // sends in a goroutine of its own
+	cancel context.CancelFunc
 	// slots holds the requests that are not in flight: their number bounds both
 	// concurrency and memory, and who has them all knows that nothing is under way.
 	slots  chan *request
@@ -54,48 +42,21 @@ type refusal struct {
 
 var _ connector.SinkWriter = (*sink)(nil)
 
-// newSink makes a writer with a transport of its own: its connections are no one else's.
+// newSink makes a writer that takes no part in epochs.
 func newSink(set *spec.Values, env connector.SinkEnv) (connector.SinkWriter, error) {
-	n := int(set.Int("in_flight"))
-	t := &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		TLSHandshakeTimeout:    10 * time.Second,
-		ForceAttemptHTTP2:      true,
-		MaxIdleConns:           n,
-		MaxIdleConnsPerHost:    n,
-		IdleConnTimeout:        90 * time.Second,
-		MaxResponseHeaderBytes: 64 << 10,
-		DisableCompression:     true,
-	}
-	s, err := newWriter(set, env, t)
-	if err != nil {
-		return nil, err
-	}
-	s.transport = t
-	return s, nil
+	return newWriter(set, env, nil)
 }
 
 func newWriter(set *spec.Values, env connector.SinkEnv, rt http.RoundTripper) (*sink, error) {
-	t, err := parseTarget(set)
+	out, err := newPoster(set, env.Name, rt)
 	if err != nil {
 		return nil, err
 	}
-	if env.Format == nil || env.Format.NewEncoder == nil {
-		return nil, diag.New("http/format", "sink %s has no format that can be written", env.Name).WithHint("write format: json")
-	}
-	s := &sink{
-		target: *t, name: env.Name, rows: int(set.Int("batch")), body: set.String("body"), dead: env.Dead,
-		timeout: set.Duration("timeout"), retryFor: set.Duration("retry_for"), failing: set.String("on_failure") != "dead_letter",
-		jitter: rand.Float64, slots: make(chan *request, set.Int("in_flight")),
-		client: &http.Client{Transport: rt, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
-	}
-	if s.encoder, err = env.Format.NewEncoder(env.FormatValues, env.Schema); err != nil {
+	form, err := newShape(set, &env, out.header)
+	if err != nil {
 		return nil, err
 	}
-	if err := s.chooseBody(env.Format); err != nil {
-		return nil, err
-	}
+	s := &sink{poster: out, shape: form, dead: env.Dead, slots: make(chan *request, set.Int("in_flight"))}
 	for range cap(s.slots) {
 		s.slots <- &request{}
 	}
@@ -103,36 +64,12 @@ func newWriter(set *spec.Values, env connector.SinkEnv, rt http.RoundTripper) (*
 	s.cancel = cancel
 	s.start = func(r *request) {
 		go func() {
-			s.deliver(ctx, r)
+			s.settle(r, s.deliver(ctx, r))
 			r.reset()
 			s.slots <- r
 		}()
 	}
 	return s, nil
-}
-
-// chooseBody settles how rows make a body and under which media type.
-func (s *sink) chooseBody(f *codec.Format) error {
-	json := f.Decl.Name == "json"
-	switch {
-	case !json && s.body != "" && s.body != "lines":
-		return diag.New("http/body", "body: %s works with the format json, not with %s", s.body, f.Decl.Name)
-	case !json:
-		s.body = "lines"
-	case s.body == "" && s.rows == 1:
-		s.body = "object"
-	case s.body == "":
-		s.body = "array"
-	}
-	if s.header.Get("Content-Type") != "" {
-		return nil
-	}
-	if json && s.body != "lines" {
-		s.header.Set("Content-Type", "application/json")
-	} else if len(f.ContentTypes) > 0 {
-		s.header.Set("Content-Type", f.ContentTypes[0])
-	}
-	return nil
 }
 
 // Write puts the rows into requests and sends those that are full. It blocks
@@ -171,7 +108,8 @@ func (s *sink) next(ctx context.Context) error {
 // send lets the current request go.
 func (s *sink) send() {
 	if s.current != nil {
-		s.current.seal(s)
+		s.current.seal(s.shape)
+		s.current.key = keyOf(s.name, s.current.text)
 		s.start(s.current)
 		s.current = nil
 	}
@@ -188,6 +126,24 @@ func (s *sink) tell() error {
 		s.dead(r.code, r.reason, r.detail, r.row)
 	}
 	return err
+}
+
+// settle keeps for the task what became of a request.
+func (s *sink) settle(r *request, v verdict) {
+	if v.taken || v.cancelled {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if v.err != nil {
+		if s.failure == nil {
+			s.failure = v.err
+		}
+		return
+	}
+	for i := range r.ends {
+		s.refused = append(s.refused, refusal{v.code, v.reason, v.detail, bytes.Clone(r.row(i))})
+	}
 }
 
 // Flush sends what is waiting and returns when everything was answered.
@@ -233,9 +189,7 @@ func (s *sink) Close(ctx context.Context, complete bool) error {
 	for range n {
 		<-s.slots
 	}
-	if s.transport != nil {
-		s.transport.CloseIdleConnections()
-	}
+	s.disconnect()
 	return err
 }
 
