@@ -194,7 +194,7 @@ func TestVerifyFindsWhatChecksumsCannot(t *testing.T) {
 		},
 		"it is of step": func(_ *shelf, _ *checkpoint.Segment, step *string) { *step = "per_hour" },
 		"it has 7 rows": func(_ *shelf, seg *checkpoint.Segment, _ *string) { seg.Rows++ },
-		"a key of another": func(s *shelf, seg *checkpoint.Segment, _ *string) {
+		"belongs to the key group": func(s *shelf, seg *checkpoint.Segment, _ *string) {
 			p := samples()
 			p[0].group = 0
 			*seg = written(t, s, sampleHeader, p)[0]

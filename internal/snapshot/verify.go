@@ -7,7 +7,6 @@ import (
 	"fmt"
 
 	"github.com/gorge-stream/gorge/internal/checkpoint"
-	"github.com/gorge-stream/gorge/internal/keygroup"
 	"github.com/gorge-stream/gorge/internal/state"
 )
 
@@ -64,6 +63,7 @@ func verify(ctx context.Context, store checkpoint.Store, s checkpoint.Segment, s
 // walk decodes every chunk of a segment and returns the numbers of rows in all and in the base.
 func (s *segment) walk(f func(*state.Chunk) error) (all, base int64, err error) {
 	d := decoder{words: s.header.Words}
+	var hashes []uint64
 	for i := range s.groups() {
 		g, chunks := s.at(i)
 		for len(chunks) > 0 {
@@ -82,8 +82,8 @@ func (s *segment) walk(f func(*state.Chunk) error) (all, base int64, err error) 
 			if s.header.Base.Contains(g) {
 				base += n
 			}
-			if !ofGroup(&c.Keys, g) || !ofGroup(&c.Gone, g) {
-				return 0, 0, fmt.Errorf("key group %d has a key of another", g)
+			if hashes, err = c.Check(d.words, hashes); err != nil {
+				return 0, 0, err
 			}
 			if err := f(c); err != nil {
 				return 0, 0, err
@@ -91,14 +91,4 @@ func (s *segment) walk(f func(*state.Chunk) error) (all, base int64, err error) 
 		}
 	}
 	return all, base, nil
-}
-
-// ofGroup reports whether all keys belong to the key group.
-func ofGroup(k *state.Keys, g keygroup.Group) bool {
-	for i := range k.Views {
-		if keygroup.Of(state.HashKey(&k.Views[i], k.Arena)) != g {
-			return false
-		}
-	}
-	return true
 }
