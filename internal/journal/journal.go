@@ -57,7 +57,7 @@ type Options struct {
 	Keys func(k Key, seq uint64, at int64)
 }
 
-// Journal is one journal. Any goroutine may use it, but only one at a time Trim.
+// Journal is one journal. Any goroutine may use it.
 type Journal struct {
 	fs      vfs.FS
 	dir     string
@@ -85,7 +85,8 @@ type Journal struct {
 	err      error         // why nothing is taken any more
 	closing  bool
 
-	keys []keyFile // owned by Trim
+	trimming sync.Mutex // held by Trim, and by Close when the files are given free
+	keys     []keyFile  // guarded by trimming
 
 	// owned by the writer
 	file     vfs.File
@@ -266,5 +267,7 @@ func (j *Journal) Close() error {
 	j.mu.Unlock()
 	j.signal()
 	<-j.stopped
+	j.trimming.Lock()
+	defer j.trimming.Unlock()
 	return j.lock.Close()
 }

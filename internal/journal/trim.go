@@ -42,10 +42,12 @@ func sortedKeys[V any](m map[uint64]V) []uint64 { return slices.Sorted(maps.Keys
 
 // Trim lets go of the records before a sequence: files that hold no others are
 // deleted. The keys of records from keep on stay known to the next Open, those
-// before it need not. One goroutine at a time calls it.
+// before it need not. Behind Close it does nothing: the next start trims.
 func (j *Journal) Trim(before, keep uint64) error {
+	j.trimming.Lock()
+	defer j.trimming.Unlock()
 	j.mu.Lock()
-	if j.err != nil {
+	if j.err != nil || j.closing {
 		j.mu.Unlock()
 		return j.err
 	}

@@ -21,6 +21,7 @@ type request struct {
 	text []byte // the encoded rows
 	ends []int  // where each of them ends
 	body []byte // what is sent; sealed before the first attempt
+	at   []int  // where each row begins in the body
 	key  string // for Idempotency-Key
 	// contentType of the body when it is not that of the sink now.
 	contentType string
@@ -88,23 +89,29 @@ func (r *request) row(i int) []byte {
 
 // seal makes the body.
 func (r *request) seal(p *shape) {
-	r.body = r.body[:0]
-	switch p.body {
-	case "object":
-		r.body = append(r.body, r.row(0)...)
-	case "array":
-		r.body = append(r.body, '[')
-		for i := range r.ends {
-			if i > 0 {
-				r.body = append(r.body, ',')
-			}
-			r.body = append(r.body, r.row(i)...)
-		}
-		r.body = append(r.body, ']')
-	default:
+	r.body, r.at = r.body[:0], r.at[:0]
+	if p.body == "lines" {
 		r.body = append(r.body, p.encoder.Header()...)
+		from := len(r.body)
+		for _, end := range r.ends {
+			r.at = append(r.at, from)
+			from = len(r.body) + end
+		}
 		r.body = append(r.body, r.text...)
 		r.body = append(r.body, p.encoder.Footer()...)
+		return
+	}
+	between := byte('[')
+	for i := range r.ends {
+		if p.body == "array" {
+			r.body = append(r.body, between)
+			between = ','
+		}
+		r.at = append(r.at, len(r.body))
+		r.body = append(r.body, r.row(i)...)
+	}
+	if p.body == "array" {
+		r.body = append(r.body, ']')
 	}
 }
 
@@ -122,7 +129,7 @@ func keyOf(name string, rows []byte) string {
 
 // reset forgets the rows.
 func (r *request) reset() {
-	r.text, r.body, r.ends, r.key = r.text[:0], r.body[:0], r.ends[:0], ""
+	r.text, r.body, r.ends, r.at, r.key = r.text[:0], r.body[:0], r.ends[:0], r.at[:0], ""
 	if cap(r.text) > keptText {
 		r.text, r.body = nil, nil
 	}

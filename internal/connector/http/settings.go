@@ -53,7 +53,7 @@ answered 202 and not taken again, also after a crash, for ` + "`key_horizon`" + 
 curl names a type of its own unless it is told: ` + "`curl -H 'Content-Type: application/x-ndjson' --data-binary @rows.ndjson URL`" + `.`,
 	Fields: []spec.Field{
 		{Name: "max_body", Type: spec.Size, Default: int64(8 << 20), Min: 1, Max: 1 << 30, Doc: "The largest body, as sent and after decompression."},
-		{Name: "queue", Type: spec.Size, Default: int64(64 << 20), Min: 64 << 10, Max: 64 << 30, Doc: "Memory for requests being read and rows waiting for the pipeline."},
+		{Name: "queue", Type: spec.Size, Default: int64(64 << 20), Min: 64 << 10, Max: 64 << 30, Doc: "Memory for requests being read and rows waiting for the pipeline. With checkpoints half as much besides keeps the latest requests close at hand."},
 		{Name: "max_requests", Type: spec.Int, Default: int64(1000), Min: 1, Max: 100_000, Doc: "Requests handled at the same time."},
 		{Name: "body_timeout", Type: spec.Duration, Default: 30 * time.Second, Min: 1e6, Max: 3600e9, Doc: "How long a body may take to arrive."},
 		{Name: "max_delay", Type: spec.Duration, Default: time.Millisecond, Min: 0, Max: 60e9, Doc: "How long rows of small requests wait to be taken together, without checkpoints."},
