@@ -33,7 +33,7 @@ const (
 
 // contenders lists those that take part, the engine first.
 func contenders(ctx context.Context, e *env) []contender {
-	run := []string{e.gorge, "run", "--log-level", "warn", "--data", e.data, "bench/j1.yaml"}
+	run := []string{e.gorge, "run", "--log-level", "warn", "--data", e.data, "--fresh", "bench/j1.yaml"}
 	list := []contender{
 		{name: engineName, argv: run},
 		{name: "Gorge on one core", argv: append(slices.Clone(run), "--parallelism", "1"), env: []string{"GOMAXPROCS=1"}},

@@ -31,7 +31,7 @@ const (
 )
 
 func runLatency(ctx context.Context, e *env) ([]section, error) {
-	u, err := runProgram(ctx, []string{"BENCH_RATE=0", fmt.Sprint("BENCH_EVENTS=", probeEvents), "BENCH_OUT=/dev/null"}, e.gorge, "run", latencyPlace, "--http", "off", "--quiet", "--data", e.data)
+	u, err := runProgram(ctx, []string{"BENCH_RATE=0", fmt.Sprint("BENCH_EVENTS=", probeEvents), "BENCH_OUT=/dev/null"}, e.gorge, "run", "--checkpoint", "off", latencyPlace, "--http", "off", "--quiet", "--data", e.data)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +82,7 @@ func latencyAt(ctx context.Context, e *env, rate int64) (rows, host distribution
 	if err != nil {
 		return rows, host, err
 	}
-	cmd := exec.CommandContext(ctx, e.gorge, "run", latencyPlace, "--http", "off", "--quiet", "--log-level", "error", "--data", e.data)
+	cmd := exec.CommandContext(ctx, e.gorge, "run", "--checkpoint", "off", latencyPlace, "--http", "off", "--quiet", "--log-level", "error", "--data", e.data)
 	cmd.Env = append(os.Environ(), "BENCH_RATE="+strconv.FormatInt(rate, 10), "BENCH_EVENTS="+strconv.FormatInt(events, 10), "BENCH_OUT=/dev/stdout")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()

@@ -65,7 +65,7 @@ func openWindow(ctx context.Context, e *env, f dataset.Files) (bytes, rss float6
 		return 0, 0, err
 	}
 	defer in.Close()
-	cmd := exec.CommandContext(ctx, e.gorge, "run", "bench/j1.yaml", "--http", address, "--data", e.data, "--log-level", "error", "--quiet")
+	cmd := exec.CommandContext(ctx, e.gorge, "run", "bench/j1.yaml", "--http", address, "--data", e.data, "--fresh", "--log-level", "error", "--quiet")
 	cmd.Env = append(os.Environ(), "BENCH_IN=-", "BENCH_OUT="+filepath.Join(e.data, "out-state.csv"))
 	cmd.Stderr = os.Stderr
 	feed, err := cmd.StdinPipe()

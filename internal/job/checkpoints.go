@@ -173,7 +173,8 @@ func (b *builder) openSinks(ctx context.Context, latest *checkpoint.Manifest) er
 			continue
 		}
 		reg := b.parts.Connectors[op.Connector]
-		if reg.NewEpochSink == nil || op.Direct() {
+		// What shows its rows when it is whole loses them in a crash without epochs.
+		if reg.NewEpochSink == nil || op.Direct() && reg.AtEnd == nil {
 			continue
 		}
 		env, err := b.sinkEnv(n, op)

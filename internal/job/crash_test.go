@@ -63,7 +63,9 @@ func (s *heldSink) Recover(ctx context.Context, last uint64, c []connector.Commi
 	}
 	s.world.mu.Lock()
 	defer s.world.mu.Unlock()
-	clear(s.held.staged)
+	if !s.world.dead {
+		clear(s.held.staged)
+	}
 	return nil
 }
 

@@ -81,7 +81,7 @@ func TestResultsAreExactAtEveryParallelismAndBatchSize(t *testing.T) {
 			t.Run("parallelism "+parallelism+" batch "+rows, func(t *testing.T) {
 				out := filepath.Join(dir, "out.csv")
 				r := success(t, engine.Command{
-					Args: []string{"run", "bench/j1.yaml", "--parallelism", parallelism, "--batch-rows", rows, "--http", "off", "--data", dir},
+					Args: []string{"run", "bench/j1.yaml", "--parallelism", parallelism, "--batch-rows", rows, "--http", "off", "--data", dir, "--fresh"},
 					Env:  []string{"BENCH_IN=" + in.Input, "BENCH_OUT=" + out},
 				})
 				found, err := verify.File(out, oracle)

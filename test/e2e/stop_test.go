@@ -47,12 +47,12 @@ func reading(device string, ts int64, temperature float64) string {
 	return fmt.Sprintf(`{"device_id": %q, "ts": %d, "temperature": %g}`+"\n", device, ts, temperature)
 }
 
-func TestTermDrainsWhatWasAcceptedAndExitsWithZero(t *testing.T) {
+func TestTermWithoutCheckpointsDrainsWhatWasAcceptedAndExitsWithZero(t *testing.T) {
 	dir := t.TempDir()
 	out := filepath.Join(dir, "averages.ndjson")
 	file := write(t, dir, "p.yaml", ingest+"  out: {from: averages, file: "+out+"}\n")
 	address := engine.Address(t)
-	p := engine.Start(t, engine.Command{Args: []string{"run", file, "--http", address, "--data", dir}})
+	p := engine.Start(t, engine.Command{Args: []string{"run", file, "--http", address, "--data", dir, "--checkpoint", "off"}})
 	p.Ready(address)
 	for i := range int64(100) {
 		post(t, address, reading("a", 1_760_000_000_000+i, 20)+reading("b", 1_760_000_000_000+i, 21))
@@ -71,6 +71,54 @@ func TestTermDrainsWhatWasAcceptedAndExitsWithZero(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	wantSummary(t, r.Stderr, map[string]int64{"rows in": 200, "out": 2})
+}
+
+// get reads a page of the engine.
+func get(t *testing.T, url string) string {
+	t.Helper()
+	res, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var b bytes.Buffer
+	if _, err := b.ReadFrom(res.Body); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// TestTermWithCheckpointsKeepsWindowsOpen: the next run goes on with them, and with
+// what was accepted and not yet processed.
+func TestTermWithCheckpointsKeepsWindowsOpen(t *testing.T) {
+	dir := t.TempDir()
+	out := filepath.Join(dir, "averages") + "/"
+	file := write(t, dir, "p.yaml", ingest+"  out: {from: averages, file: "+out+", format: json}\n")
+	for life := range int64(3) {
+		address := engine.Address(t)
+		p := engine.Start(t, engine.Command{Args: []string{"run", file, "--http", address, "--data", dir}})
+		p.Ready(address)
+		for i := range int64(10) {
+			post(t, address, reading("a", 1_760_000_000_000+10*life+i, float64(20+life)))
+		}
+		if life == 2 {
+			// Far ahead: it closes the window of the others.
+			post(t, address, reading("b", 1_760_000_100_000, 0))
+			p.Until("the window is closed", func() bool { return strings.Contains(get(t, "http://"+address+"/metrics"), `gorge_events_emitted_total{kind="window",node="averages"} 1`) })
+		}
+		p.Signal(syscall.SIGTERM)
+		if r := p.Wait(); r.Code != 0 {
+			t.Fatalf("exit code %d\n%s", r.Code, r.Stderr)
+		}
+	}
+	parts, err := filepath.Glob(out + "part-*")
+	if err != nil || len(parts) != 1 {
+		t.Fatalf("parts %q: %v", parts, err)
+	}
+	want := `{"device_id":"a","window_start":"2025-10-09T08:53:20Z","window_end":"2025-10-09T08:53:30Z","avg_temp":21,"n":30}` + "\n"
+	if got := read(t, parts[0]); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
 }
 
 func TestSecondSignalForces(t *testing.T) {
