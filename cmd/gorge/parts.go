@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"path/filepath"
+	"strconv"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gorge-stream/gorge/internal/batch"
@@ -12,6 +14,7 @@ import (
 	"github.com/gorge-stream/gorge/internal/keygroup"
 	"github.com/gorge-stream/gorge/internal/plan"
 	"github.com/gorge-stream/gorge/internal/state"
+	"github.com/gorge-stream/gorge/internal/state/disk"
 	"github.com/gorge-stream/gorge/internal/state/memory"
 	"github.com/gorge-stream/gorge/internal/udf/python"
 )
@@ -32,11 +35,29 @@ func (e *engine) parts(registry *prometheus.Registry) job.Parts {
 	return job.Parts{
 		Connectors: connectors,
 		Formats:    formats,
-		State:      func(l state.Layout, g keygroup.Range) (job.KeyedState, error) { return memory.New(l, g), nil },
+		State:      e.state(),
 		Function: func(ctx context.Context, f plan.Function, args []batch.Kind) (job.Function, error) {
 			seconds := latency.WithLabelValues(f.Name)
 			return e.openFunction(ctx, f, args, func(_ int, d time.Duration) { seconds.Observe(d.Seconds()) })
 		},
+	}
+}
+
+// stateDir is where state on disk is below the data directory. It holds nothing
+// that outlives a run: the checkpoints do.
+const stateDir = "state"
+
+// state returns what makes the state backends of the run.
+func (e *engine) state() func(state.Layout, keygroup.Range, bool) (job.KeyedState, error) {
+	made := 0
+	return func(l state.Layout, g keygroup.Range, lasting bool) (job.KeyedState, error) {
+		if !e.plan.State.Disk || !lasting {
+			return memory.New(l, g), nil
+		}
+		made++
+		return disk.New(l, g, disk.Options{
+			Dir: filepath.Join(e.dataDir(), stateDir, strconv.Itoa(made)), FS: vfs.Default, MemoryLimit: e.plan.State.MemoryLimit, Log: e.log,
+		})
 	}
 }
 

@@ -166,7 +166,7 @@ func (c *chainBuilder) combine(n *plan.Node, op *plan.Combine) (operator.Operato
 	}
 	// Before the exchange a task meets keys of every group. Nothing outlives a block,
 	// so that there is nothing to copy at a barrier.
-	made, err := c.parts.State(state.Layout{Init: cfg.Aggregates.Set.Init()}, keygroup.All)
+	made, err := c.parts.State(state.Layout{Init: cfg.Aggregates.Set.Init()}, keygroup.All, false)
 	if err != nil {
 		return nil, err
 	}
@@ -180,7 +180,7 @@ func (c *chainBuilder) state(ctx context.Context, n *plan.Node, aggs *operator.A
 	if aggs.Set.KeepsTexts() {
 		layout.MoveTexts = aggs.Set.MoveTexts
 	}
-	made, err := c.parts.State(layout, c.groups())
+	made, err := c.parts.State(layout, c.groups(), true)
 	if err != nil {
 		return nil, err
 	}

@@ -32,8 +32,9 @@ import (
 type Parts struct {
 	Connectors map[string]connector.Registration
 	Formats    map[string]codec.Format
-	// State makes the backend of one operator in one task.
-	State func(layout state.Layout, groups keygroup.Range) (KeyedState, error)
+	// State makes the backend of one operator in one task; lasting tells that it
+	// outlives a block, so that it may grow large.
+	State func(layout state.Layout, groups keygroup.Range, lasting bool) (KeyedState, error)
 	// Function opens a user-defined function for arguments of the given kinds.
 	Function func(ctx context.Context, f plan.Function, args []batch.Kind) (Function, error)
 }

@@ -133,7 +133,7 @@ func benchPlan(b testing.TB, src connector.Source, sink connector.SinkWriter, co
 	j, err := job.Build(context.Background(), p, job.Parts{
 		Connectors: map[string]connector.Registration{"mem": reg},
 		Formats:    map[string]codec.Format{"json": json.Format},
-		State:      func(l state.Layout, g keygroup.Range) (job.KeyedState, error) { return memory.New(l, g), nil },
+		State:      func(l state.Layout, g keygroup.Range, _ bool) (job.KeyedState, error) { return memory.New(l, g), nil },
 	}, job.Options{Parallelism: cores, BatchRows: 4096, BlockBytes: 1 << 18, Log: slog.New(slog.DiscardHandler), Now: time.Now})
 	if err != nil {
 		b.Fatal(err)
