@@ -21,16 +21,14 @@ var Registration = connector.Registration{
 		}
 		return delivery.Promise{Guarantee: delivery.AtLeastOnce, Why: "clients that repeat a request without Idempotency-Key are counted twice; require_key: true refuses such requests"}
 	},
-	SinkPromise: func(set *spec.Values) delivery.Promise {
-		if set.Int("batch") > 1 {
-			return delivery.Promise{Guarantee: delivery.AtLeastOnce, Why: "a request may be sent again, and after a restart its rows may be grouped in another way under another Idempotency-Key"}
-		}
-		return delivery.Promise{Guarantee: delivery.Idempotent, Why: "a request may be sent again; its Idempotency-Key lets the receiver drop the repetition"}
+	SinkPromise: func(*spec.Values) delivery.Promise {
+		return delivery.Promise{Guarantee: delivery.Idempotent, Why: "a request may be sent again with the same Idempotency-Key; a receiver that drops repetitions sees each row once"}
 	},
-	Unbounded: func(*spec.Values) bool { return true },
-	NewSource: newSource,
-	NewSink:   newSink,
-	CheckSink: checkSink,
+	Unbounded:    func(*spec.Values) bool { return true },
+	NewSource:    newSource,
+	NewSink:      newSink,
+	NewEpochSink: newEpochSink,
+	CheckSink:    checkSink,
 }
 
 var sourceDecl = &spec.Decl{
@@ -73,17 +71,24 @@ rows may arrive in another order than they were made in, also those of one key.
 
 Connection errors, timeouts and the answers 408, 425, 429 and 5xx are tried again with growing pauses (` + "`Retry-After`" + ` is
 respected) for ` + "`retry_for`" + `. Redirects are not followed. Any other answer than 2xx refuses the rows for good: they become dead
-letters with the status and the beginning of the answer. Every attempt carries the same ` + "`Idempotency-Key`" + `, made of the
-name of the sink and the rows: equal rows have equal keys.`,
+letters with the status and the beginning of the answer.
+
+In a job with checkpoints rows wait in the folder ` + "`outbox/NAME`" + ` of the data directory and are sent when their checkpoint is decided; a receiver that
+is down holds up nothing else until ` + "`outbox_limit`" + ` is reached. Each request has an ` + "`Idempotency-Key`" + ` of its own, which stays the same whenever the request
+is sent again, also after a crash: a receiver that drops repetitions of a key sees each row once. Dead letters are of the checkpoint that notes the
+answer; rows refused behind the last checkpoint of all, when the input has ended, go to ` + "`refused-*.ndjson`" + ` in that folder, and the log says so.
+
+With ` + "`delivery: at_least_once`" + `, or without checkpoints, rows leave at once. Then the key is made of the name of the sink and the rows: equal rows have equal keys.`,
 	Fields: []spec.Field{
 		{Name: "url", Type: spec.String, Required: true, Doc: "Where to send to: http or https. Only scheme and host are ever printed."},
 		{Name: "method", Type: spec.Enum, Values: []string{http.MethodPost, http.MethodPut}, Default: http.MethodPost, Doc: "The request method."},
 		{Name: "headers", Type: spec.StringMap, Doc: "Headers of every request. Take secrets from the environment: `Authorization: \"Bearer ${TOKEN}\"`. They are never printed."},
-		{Name: "batch", Type: spec.Int, Default: int64(1), Min: 1, Max: 100_000, Doc: "Rows of a request. Fewer are sent when the input runs dry."},
+		{Name: "batch", Type: spec.Int, Default: int64(1), Min: 1, Max: 100_000, Doc: "Rows of a request. Fewer are sent at the end of a checkpoint, and without one when the input runs dry."},
 		{Name: "body", Type: spec.Enum, Values: []string{"object", "array", "lines"}, Doc: "How JSON rows make a body: one object, an array, or an object a line. The default is object, with `batch` over 1 array."},
 		{Name: "timeout", Type: spec.Duration, Default: 10 * time.Second, Min: 1e6, Max: 3600e9, Doc: "How long one attempt may take."},
 		{Name: "retry_for", Type: spec.Duration, Default: time.Minute, Min: 0, Max: 86400e9, Doc: "How long a request is tried again before it counts as failed."},
 		{Name: "in_flight", Type: spec.Int, Default: int64(8), Min: 1, Max: 1000, Doc: "Requests at the same time."},
+		{Name: "outbox_limit", Type: spec.Size, Default: int64(64 << 20), Min: 1 << 20, Max: 1 << 40, Doc: "With checkpoints: bytes of requests on the disk that the receiver has not answered. Above it the pipeline waits."},
 		{Name: "on_failure", Type: spec.Enum, Values: []string{"fail", "dead_letter"}, Default: "fail", Doc: "What happens when retries run out: the job fails, or the rows become dead letters and the job goes on."},
 	},
 	Short:   "url",
