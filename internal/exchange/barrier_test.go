@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/gorge-stream/gorge/internal/batch"
+	"github.com/gorge-stream/gorge/internal/state"
 )
 
 // pop takes the next message and tells what it is.
@@ -65,5 +66,41 @@ func TestABarrierKeepsItsPlaceAmongTheBlocks(t *testing.T) {
 		if input, m := pop(t, in); input != 0 || m.Kind != want.Kind || m.Seq != want.Seq {
 			t.Fatalf("message %d: %+v from %d", i, m, input)
 		}
+	}
+}
+
+// TestABarrierComesBehindTheRowsUnderWay: what a sink refuses when it cuts its
+// output belongs to the epoch before the barrier, however few rows it is.
+func TestABarrierComesBehindTheRowsUnderWay(t *testing.T) {
+	for _, parts := range []bool{false, true} {
+		boxes := []*Inbox{NewInbox([]Input{{All, 1}}, DefaultLimits), NewInbox([]Input{{All, 1}}, DefaultLimits)}
+		e := NewEdge(Target{Inboxes: boxes, Parts: parts}, state.NewKeyEncoder(partPool.Schema(), []int{0}), partPool)
+		for epoch := range uint64(2) {
+			e.Begin(epoch)
+			b := partPool.Get()
+			b.Before = 7
+			b.Col(0).Int64s()[0], b.Col(1).Int64s()[0] = int64(epoch), 1
+			b.SetLen(1)
+			if err := e.Send(b); err != nil {
+				t.Fatal(err)
+			}
+			if err := e.Barrier(Barrier{Epoch: epoch + 1}); err != nil {
+				t.Fatal(err)
+			}
+			rows := 0
+			for _, in := range boxes {
+				for {
+					_, m := pop(t, in)
+					if m.Kind == Cut {
+						break
+					}
+					rows++
+				}
+			}
+			if rows != 1 {
+				t.Errorf("parts %v: %d rows before barrier %d, want 1", parts, rows, epoch+1)
+			}
+		}
+		e.Close()
 	}
 }

@@ -162,9 +162,16 @@ func (e *Edge) Mark(watermark batch.Time, dry bool) error {
 	return nil
 }
 
-// Barrier sends a barrier to every receiver, in place of a mark; nothing is under way then.
+// Barrier sends the rows under way, which are what sinks refuse when they cut their
+// output, and a barrier to every receiver, in place of a mark.
 func (e *Edge) Barrier(b Barrier) error {
+	e.part = batch.MinTime
 	for i := range e.to.Inboxes {
+		if e.parts != nil {
+			if err := e.flush(i); err != nil {
+				return err
+			}
+		}
 		if err := e.push(i, Message{Kind: Cut, Seq: e.seq, Barrier: b}); err != nil {
 			return err
 		}
