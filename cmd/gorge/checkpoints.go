@@ -120,7 +120,7 @@ func (e *engine) openCheckpoints(ctx context.Context) (*job.Checkpoints, io.Clos
 	if err != nil {
 		return nil, nothing{}, err
 	}
-	c := &job.Checkpoints{Store: store, Engine: version, Fresh: e.flags.fresh, Rename: renames, DropState: e.flags.dropState}
+	c := &job.Checkpoints{Store: store, Engine: version, Shared: isBucket(storeAt(e.plan, e.dataDir())), Fresh: e.flags.fresh, Rename: renames, DropState: e.flags.dropState}
 	if e.flags.from != "" {
 		if c.From, c.FromStore, err = savepointAt(ctx, store, e.flags.from); err != nil {
 			_ = closer.Close()

@@ -13,13 +13,15 @@ import (
 	"github.com/gorge-stream/gorge/internal/diag"
 	"github.com/gorge-stream/gorge/internal/failpoint"
 	"github.com/gorge-stream/gorge/internal/plan"
-	"github.com/gorge-stream/gorge/internal/task"
 )
 
 // Checkpoints says where a job keeps its checkpoints and from which it goes on.
 type Checkpoints struct {
 	Store  checkpoint.Store
 	Engine string // version, for the manifests
+	// Shared: engines on other machines may be writing to the store, which the lock
+	// of a folder rules out.
+	Shared bool
 	// Fresh: begin anew whatever the store holds.
 	Fresh bool
 	// From is the checkpoint to go on from, in FromStore; nil for the latest of Store.
@@ -82,7 +84,7 @@ func (b *builder) openCheckpoints(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := k.choose(c, latest, b.needs()); err != nil {
+	if err := k.choose(c, latest, Needs(b.plan)); err != nil {
 		return err
 	}
 	opening := h.Opening(latest, b.plan.Name, c.Engine, b.opts.Now())
@@ -143,7 +145,11 @@ func (k *keeper) latest(c *Checkpoints) (*checkpoint.Manifest, error) {
 
 // collectOrphans deletes what engines left that were killed while they wrote.
 func (k *keeper) collectOrphans(ctx context.Context) error {
-	n, err := k.history.CollectOrphans(ctx, k.now().Add(-orphanAge))
+	before := k.now()
+	if k.job.opts.Checkpoints.Shared {
+		before = before.Add(-orphanAge)
+	}
+	n, err := k.history.CollectOrphans(ctx, before)
 	if err != nil {
 		k.job.opts.Log.Warn("what an earlier run had left could not be deleted", "error", err)
 	} else if n > 0 {
@@ -152,7 +158,8 @@ func (k *keeper) collectOrphans(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// orphanAge is how old an object has to be that no checkpoint names to be surely nobody's.
+// orphanAge is how old an object in a shared store has to be that no checkpoint
+// names to be surely nobody's.
 const orphanAge = time.Hour
 
 // withoutOutput takes what sinks have to commit out of a checkpoint: it has been
@@ -260,10 +267,10 @@ func (k *keeper) choose(c *Checkpoints, latest *checkpoint.Manifest, needs check
 	return nil
 }
 
-// needs returns what the job needs from a checkpoint.
-func (b *builder) needs() checkpoint.Needs {
+// Needs returns what a job of the plan needs from a checkpoint that it goes on from.
+func Needs(p *plan.Plan) checkpoint.Needs {
 	var out checkpoint.Needs
-	for _, n := range b.plan.Nodes {
+	for _, n := range p.Nodes {
 		switch op := n.Op.(type) {
 		case *plan.Source:
 			out.Sources = append(out.Sources, checkpoint.Edge{Name: n.Name, Connector: op.Connector})
@@ -365,13 +372,4 @@ func (k *keeper) release(ctx context.Context) error {
 	}
 	sourcesReleased.Hit()
 	return nil
-}
-
-// epochStats are the figures of the barriers.
-type epochStats struct {
-	pause, aligned time.Duration // the longest of a task, of all epochs
-}
-
-func (s *epochStats) pass(p task.Passage) {
-	s.pause, s.aligned = max(s.pause, p.Pause), max(s.aligned, p.Aligned)
 }

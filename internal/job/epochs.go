@@ -25,6 +25,7 @@ type epochs struct {
 	over   chan struct{} // closed when run has returned
 	// keeper persists and decides; nil without checkpoints.
 	keeper *keeper
+	stats  *epochStats
 
 	// committables of abandoned epochs and of the one under way, by sink; owned by
 	// whoever persists, decides or commits.
@@ -37,7 +38,6 @@ type epochs struct {
 	requests map[uint64]chan<- checkpoint.Answer // waiting for savepoints
 	nextID   uint64
 	left     int // sources that have not ended
-	stats    epochStats
 }
 
 // output is what one sink of one task prepared.
@@ -71,7 +71,7 @@ type epoch struct {
 func newEpochs(j *Job, cfg checkpoint.Config, k *keeper) *epochs {
 	cfg.Tasks = len(j.tasks)
 	return &epochs{
-		job: j, coord: checkpoint.NewCoordinator(cfg), keeper: k, left: len(j.feeds),
+		job: j, coord: checkpoint.NewCoordinator(cfg), keeper: k, left: len(j.feeds), stats: newEpochStats(),
 		// A task hands over once per epoch, a source ends once, and every action has one answer.
 		events: make(chan checkpoint.Event, len(j.tasks)+len(j.feeds)+16),
 		over:   make(chan struct{}), open: map[uint64]*epoch{}, requests: map[uint64]chan<- checkpoint.Answer{},
@@ -106,6 +106,7 @@ func (e *epochs) run(ctx context.Context) {
 		e.mu.Lock()
 		e.status = e.coord.Status()
 		e.mu.Unlock()
+		e.stats.enter(e.status)
 		if over {
 			return
 		}
@@ -333,6 +334,7 @@ func (e *epochs) commit(ctx context.Context, ep *epoch) error {
 		return id <= ep.Epoch
 	})
 	e.mu.Unlock()
+	e.stats.total.Observe(time.Since(ep.begun).Seconds())
 	released.Hit()
 	return nil
 }

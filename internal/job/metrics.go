@@ -1,6 +1,8 @@
 package job
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gorge-stream/gorge/internal/batch"
@@ -35,9 +37,13 @@ var (
 	mLag      = newMetric(prometheus.GaugeValue, "watermark_lag_seconds", "Processing time less the watermark of a task.", "task")
 	mIdleness = newMetric(prometheus.GaugeValue, "split_idle", "1 when a split counts as idle and does not hold the watermark back.", "source", "split")
 	mClamped  = newMetric(prometheus.CounterValue, "split_clamped_blocks_total", "Blocks whose newest event time was further ahead than max_ahead.", "source", "split")
+	mEpoch    = newMetric(prometheus.GaugeValue, "checkpoint_epoch", "The last epoch that was committed.")
+	mAge      = newMetric(prometheus.GaugeValue, "checkpoint_age_seconds", "Time since the last checkpoint was committed, or since the start.")
+	mSize     = newMetric(prometheus.GaugeValue, "checkpoint_bytes", "State that the last checkpoint wrote.")
+	mGivenUp  = newMetric(prometheus.CounterValue, "checkpoints_abandoned_total", "Checkpoints that could not finish.")
 	mBatches  = newMetric(prometheus.GaugeValue, "live_batches", "Batches in use in the process.")
 
-	allMetrics = []metric{mEvents, mEmitted, mBytes, mBad, mLate, mFiltered, mFailed, mDead, mState, mBusy, mIdle, mBlocked, mQueue, mMark, mLag, mIdleness, mClamped, mBatches}
+	allMetrics = []metric{mEvents, mEmitted, mBytes, mBad, mLate, mFiltered, mFailed, mDead, mState, mBusy, mIdle, mBlocked, mQueue, mMark, mLag, mIdleness, mClamped, mEpoch, mAge, mSize, mGivenUp, mBatches}
 )
 
 var _ prometheus.Collector = (*Job)(nil)
@@ -46,6 +52,9 @@ var _ prometheus.Collector = (*Job)(nil)
 func (j *Job) Describe(ch chan<- *prometheus.Desc) {
 	for _, m := range allMetrics {
 		ch <- m.desc
+	}
+	for _, c := range j.epochs.stats.collectors() {
+		c.Describe(ch)
 	}
 }
 
@@ -95,6 +104,19 @@ func (j *Job) Collect(ch chan<- prometheus.Metric) {
 		}
 		send(mIdleness, idle, sp.Source, sp.Split)
 		send(mClamped, float64(sp.Clamped), sp.Source, sp.Split)
+	}
+	if c := j.Checkpoint(); c != nil {
+		last := time.Unix(0, j.started.Load())
+		if c.Committed > 0 {
+			last = c.CommittedAt
+		}
+		send(mEpoch, float64(c.Committed))
+		send(mAge, j.opts.Now().Sub(last).Seconds())
+		send(mSize, float64(c.Bytes))
+		send(mGivenUp, float64(c.Abandoned))
+		for _, h := range j.epochs.stats.collectors() {
+			h.Collect(ch)
+		}
 	}
 	send(mDead, float64(s.DeadLetters))
 	send(mBatches, float64(s.Batches))
