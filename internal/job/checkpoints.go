@@ -128,6 +128,7 @@ func (b *builder) openCheckpoints(ctx context.Context) error {
 // run that was killed behind its last decision ends well that way.
 type FinishedError struct{ Taken time.Time }
 
+// Error says when the input had ended.
 func (e *FinishedError) Error() string {
 	return "the input was processed to its end at " + e.Taken.UTC().Format(time.RFC3339) + ", and every result is out"
 }

@@ -20,17 +20,38 @@ import (
 )
 
 // TestScripts runs the scripts of testdata: verbs "operator KIND ..." with the
-// schema below it, "push before=TIME" with rows, "watermark TIME", "counters".
-func TestScripts(t *testing.T) {
+// schema below it, "push before=TIME" with rows, "watermark TIME", "counters",
+// "checkpoint", and "crash", which goes back to the last checkpoint.
+func TestScripts(t *testing.T) { runScripts(t, false) }
+
+// TestScriptsCrashing runs every script with a checkpoint and a crash behind each
+// step: nothing that an operator needs may be anywhere but in its state.
+func TestScriptsCrashing(t *testing.T) { runScripts(t, true) }
+
+func runScripts(t *testing.T, crashing bool) {
 	testkit.Scripts(t, "testdata/*.txt", func(t *testing.T) func(*testkit.Step) string {
 		testkit.CheckLive(t)
-		r := &runner{t: t}
+		r := &runner{t: t, mark: batch.MinTime}
 		t.Cleanup(func() {
 			if r.op != nil {
 				r.op.Close()
 			}
 		})
-		return r.step
+		return func(s *testkit.Step) string {
+			if crashing && (s.Verb == "checkpoint" || s.Verb == "crash") {
+				t.Skip("the script has crashes of its own")
+			}
+			out := r.step(s)
+			if crashing && r.remake != nil {
+				// A barrier comes behind a whole block, so that a watermark has been told.
+				if err := r.op.OnWatermark(r.mark, &r.rec); err != nil {
+					t.Fatal(err)
+				}
+				r.kept.checkpoint(t)
+				r.crash()
+			}
+			return out
+		}
 	})
 }
 
@@ -40,6 +61,24 @@ type runner struct {
 	in      *batch.Pool
 	rec     testkit.Recorder
 	counter operator.Counter
+	mark    batch.Time // the last watermark
+	// kept is the state of the operator, and remake makes the operator over another
+	// backend with the same records; nil when it has no state.
+	kept   *kept
+	remake func(state.Backend) operator.Operator
+}
+
+// lasting makes the operator and notes how to make it again.
+func (r *runner) lasting(layout state.Layout, remake func(state.Backend) operator.Operator) {
+	r.kept, r.remake = newKept(layout), remake
+	r.op = remake(r.kept.backend)
+}
+
+// crash makes the operator anew with what the last checkpoint has.
+func (r *runner) crash() {
+	r.op.Close()
+	r.kept.restore(r.t)
+	r.op = r.remake(r.kept.backend)
 }
 
 func (r *runner) step(s *testkit.Step) string {
@@ -56,9 +95,16 @@ func (r *runner) step(s *testkit.Step) string {
 			}
 		}
 	case "watermark":
-		if err := r.op.OnWatermark(r.time(s.Arg("to", "max")), &r.rec); err != nil {
+		r.mark = r.time(s.Arg("to", "max"))
+		if err := r.op.OnWatermark(r.mark, &r.rec); err != nil {
 			return "error: " + err.Error()
 		}
+	case "checkpoint":
+		r.kept.checkpoint(r.t)
+		return ""
+	case "crash":
+		r.crash()
+		return ""
 	case "counter":
 		return fmt.Sprint(r.counter.Load())
 	default:
@@ -112,13 +158,14 @@ func (r *runner) make(s *testkit.Step) {
 			Assigner: window.Tumbling{Size: r.micros(s.Arg("size", "10s")), Offset: r.micros(s.Arg("offset", "0s"))},
 			Trigger:  window.AtEnd{}, Aggregates: aggs, Out: pool, In: r.in, Partial: -1,
 			LateOutput: s.Arg("late", "drop") == "side", Late: &r.counter,
-			State: memory.New(state.Layout{Init: aggs.Set.Init()}, keygroup.All),
 		}
-		if kind == "window" {
-			r.op = operator.NewWindowAggregate(cfg)
-			return
-		}
-		r.op = r.twoHalves(cfg, in, keys, pool)
+		r.lasting(layout(aggs, aggs.Set.Init()), func(b state.Backend) operator.Operator {
+			if kind == "combine" {
+				return r.twoHalves(cfg, in, keys, pool, b)
+			}
+			cfg.State = b
+			return operator.NewWindowAggregate(cfg)
+		})
 	case "running":
 		aggs := r.aggregates(s.Arg("agg", ""), in)
 		ttl := r.micros(s.Arg("ttl", "0s"))
@@ -126,9 +173,10 @@ func (r *runner) make(s *testkit.Step) {
 		for i := range in.Fields {
 			inputs = append(inputs, i)
 		}
-		r.op = operator.NewRunning(operator.RunningConfig{
-			Keys: state.NewKeyEncoder(in, keys), Aggregates: aggs, Out: pool, Inputs: inputs, TTL: ttl,
-			State: memory.New(state.Layout{Init: operator.RunningInit(aggs, ttl)}, keygroup.All),
+		r.lasting(layout(aggs, operator.RunningInit(aggs, ttl)), func(b state.Backend) operator.Operator {
+			return operator.NewRunning(operator.RunningConfig{
+				Keys: state.NewKeyEncoder(in, keys), Aggregates: aggs, Out: pool, Inputs: inputs, TTL: ttl, State: b,
+			})
 		})
 	case "filter":
 		r.op = operator.NewFilter(r.program(s.Arg("where", ""), in), pool, &r.counter)
@@ -177,15 +225,16 @@ func (r *runner) aggregates(text string, in *batch.Schema) *operator.Aggregates 
 }
 
 // twoHalves is a Combine whose output goes into a WindowAggregate.
-func (r *runner) twoHalves(cfg operator.WindowConfig, in *batch.Schema, keys []int, out *batch.Pool) operator.Operator {
+func (r *runner) twoHalves(cfg operator.WindowConfig, in *batch.Schema, keys []int, out *batch.Pool, kept state.Backend) operator.Operator {
 	mid := batch.NewPool(operator.CombineSchema(in, keys), 8)
 	first := cfg
 	first.Out = mid
+	first.State = memory.New(state.Layout{Init: cfg.Aggregates.Set.Init()}, keygroup.All) // holds nothing between blocks
 	second := cfg
 	second.In = mid
 	second.Partial = len(keys) + 1
 	second.Out = out
-	second.State = memory.New(state.Layout{Init: cfg.Aggregates.Set.Init()}, keygroup.All)
+	second.State = kept
 	var at []int
 	for i := range keys {
 		at = append(at, i)
