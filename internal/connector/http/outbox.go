@@ -131,6 +131,7 @@ func (s *outbox) Recover(ctx context.Context, last uint64, raw []connector.Commi
 	}
 	s.ledgered = l != nil
 	switch {
+	case failpoint.Bug("http-ledger-not-written"):
 	case len(owed) > 0:
 		// From now on a start from nothing may forget the checkpoint.
 		err = s.writeLedger(ledger{Epoch: last, Parcels: owed})

@@ -63,7 +63,7 @@ func (s *outbox) take(parcels []parcel) {
 func (s *outbox) release(d *decided) (files []string) {
 	kept := s.parcels[:0]
 	for i, p := range s.parcels {
-		if p.Next == p.Requests && !d.names(p.File) {
+		if p.Next == p.Requests && (!d.names(p.File) || failpoint.Bug("http-named-file-deleted")) {
 			files = append(files, p.File)
 			s.unsent--
 			continue
@@ -202,6 +202,9 @@ func (s *outbox) answered(sh *shipment, b *boxed, v verdict) {
 		for _, row := range b.rowsOf() {
 			sh.refused = append(sh.refused, refusal{v.code, v.reason, v.detail, row})
 			s.held += int64(len(row)+len(v.detail)) + refusalBytes
+		}
+		if failpoint.Bug("http-letters-ahead-of-cursor") {
+			s.letters, sh.refused = append(s.letters, sh.refused...), nil
 		}
 	}
 	n := 0
