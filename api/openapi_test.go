@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -45,7 +46,10 @@ func parse(t *testing.T) document {
 // connector serves.
 func routes(t *testing.T) []string {
 	t.Helper()
-	s, err := server.New(server.Options{Registry: prometheus.NewRegistry()})
+	s, err := server.New(server.Options{
+		Registry:  prometheus.NewRegistry(),
+		Savepoint: func(context.Context, server.SavepointRequest) (server.Savepoint, error) { return server.Savepoint{}, nil },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,6 +40,7 @@ func rootCmd() *cobra.Command {
 		generateCmd(),
 		receiveCmd(),
 		queryCmd(),
+		savepointCmd(),
 		versionCmd(),
 		failpointsCmd(),
 	)

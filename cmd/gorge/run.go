@@ -170,12 +170,7 @@ type engine struct {
 	job      atomic.Pointer[job.Job] // nil until it is built
 }
 
-func (e *engine) dataDir() string {
-	if e.flags.data != "" {
-		return e.flags.data
-	}
-	return filepath.Join("gorge-data", e.plan.Name)
-}
+func (e *engine) dataDir() string { return dataDir(e.plan, e.flags.data) }
 
 // Why a run ended before its job did.
 var (
@@ -271,7 +266,7 @@ func (e *engine) newServer(registry *prometheus.Registry) (*server.Server, error
 	if e.flags.http == noHTTP {
 		return nil, nil
 	}
-	return server.New(server.Options{Addr: e.flags.http, AllowRemote: e.flags.allowRemote, Registry: registry, Log: e.log})
+	return server.New(server.Options{Addr: e.flags.http, AllowRemote: e.flags.allowRemote, Registry: registry, Log: e.log, Savepoint: e.savepoint})
 }
 
 // serve starts the HTTP server. When the address was not asked for and no part

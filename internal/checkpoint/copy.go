@@ -13,17 +13,13 @@ import (
 // store, which must have no checkpoints. The manifest comes last, so that a copy that
 // was cut short is none.
 func CopyTo(ctx context.Context, from Store, m *Manifest, to Store) error {
-	epochs, err := listEpochs(ctx, to)
-	if err != nil {
+	if err := Vacant(ctx, to); err != nil {
 		return err
-	}
-	if len(epochs) > 0 {
-		return occupied(epochs[len(epochs)-1])
 	}
 	if err := CopyObjects(ctx, from, m, to); err != nil {
 		return err
 	}
-	err = to.Claim(ctx, manifestName(m.Epoch), m.Encode())
+	err := to.Claim(ctx, manifestName(m.Epoch), m.Encode())
 	if errors.Is(err, ErrExists) {
 		return occupied(m.Epoch)
 	}
@@ -31,6 +27,15 @@ func CopyTo(ctx context.Context, from Store, m *Manifest, to Store) error {
 		return fmt.Errorf("claim the manifest of the savepoint: %w", err)
 	}
 	return nil
+}
+
+// Vacant returns an error when a store holds a checkpoint, so that no savepoint fits in.
+func Vacant(ctx context.Context, store Store) error {
+	epochs, err := listEpochs(ctx, store)
+	if err == nil && len(epochs) > 0 {
+		err = occupied(epochs[len(epochs)-1])
+	}
+	return err
 }
 
 func occupied(epoch uint64) error {

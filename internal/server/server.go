@@ -58,6 +58,8 @@ type Options struct {
 	Registry *prometheus.Registry
 	// Log takes what net/http has to say about broken clients; nil discards it.
 	Log *slog.Logger
+	// Savepoint makes a savepoint of what the engine runs; nil serves no such route.
+	Savepoint func(context.Context, SavepointRequest) (Savepoint, error)
 }
 
 // Server serves the engine's HTTP address.
@@ -105,6 +107,9 @@ func New(o Options) (*Server, error) {
 	s.Handle("GET /openapi.json", http.HandlerFunc(openapi))
 	if o.Registry != nil {
 		s.Handle("GET /metrics", promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{}))
+	}
+	if o.Savepoint != nil {
+		s.Handle("POST /v1/savepoints", s.savepoints(o.Savepoint))
 	}
 	return s, nil
 }
