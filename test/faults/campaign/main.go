@@ -1,0 +1,116 @@
+// Command campaign kills the engine for as long as it is asked to, and says what
+// came of it: make faults.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/gorge-stream/gorge/test/faults"
+)
+
+func main() {
+	if err := run(os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("campaign", flag.ContinueOnError)
+	seed := flags.Uint64("seed", 1, "seed of the first round")
+	rounds := flags.Int("rounds", 2, "rounds of each scenario")
+	kills := flags.Int("kills", 8, "faults of a round")
+	names := flags.String("scenario", "", "scenarios, separated by commas; all by default")
+	points := flags.String("points", "", "the only failpoints to kill at, in turn, separated by commas")
+	visit := flags.Bool("visit", true, "kill at least once at each failpoint that a scenario reaches")
+	report := flags.String("report", "", "write the table to this file")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	scratch, err := os.MkdirTemp("", "gorge-faults-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(scratch)
+	engine, err := build(scratch, "")
+	if err != nil {
+		return err
+	}
+	c := &faults.Campaign{Engine: engine, Seed: *seed, Rounds: *rounds, Kills: *kills, Focus: split(*points), Visit: *visit, Out: out}
+	if c.Scenarios, err = choose(*names); err != nil {
+		return err
+	}
+	if engine.Python == "" {
+		fmt.Fprintln(out, "SKIPPED: scenarios with Python: no interpreter with NumPy; run make venv, or set GORGE_PYTHON")
+		c.Scenarios = faults.WithoutPython(c.Scenarios)
+	}
+	res, err := c.Run()
+	if err != nil {
+		return err
+	}
+	res.Table(out)
+	if *report != "" {
+		if err := write(*report, res, "make faults "+strings.Join(args, " ")); err != nil {
+			return err
+		}
+	}
+	return res.Err()
+}
+
+// build builds the engine and finds an interpreter.
+func build(scratch, tags string) (*faults.Engine, error) {
+	root, err := filepath.Abs(".")
+	if err != nil {
+		return nil, err
+	}
+	path := os.Getenv("GORGE_BINARY") // as in test/engine
+	if path == "" || tags != "" {
+		if path, err = faults.Build(root, scratch, tags); err != nil {
+			return nil, err
+		}
+	}
+	e := &faults.Engine{Path: path}
+	for _, python := range []string{os.Getenv("GORGE_PYTHON"), filepath.Join(root, ".venv", "bin", "python")} {
+		if python != "" && e.Python == "" && exec.Command(python, "-c", "import numpy").Run() == nil {
+			e.Python = python
+		}
+	}
+	return e, nil
+}
+
+func split(list string) []string {
+	return strings.FieldsFunc(list, func(c rune) bool { return c == ',' || c == ' ' })
+}
+
+// choose finds scenarios by name.
+func choose(names string) ([]*faults.Scenario, error) {
+	if names == "" {
+		return faults.Scenarios(), nil
+	}
+	var out []*faults.Scenario
+	for _, name := range split(names) {
+		s, err := faults.Named(name)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// write writes the result of a campaign for the record.
+func write(path string, res *faults.Result, command string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(f, "# Faults of %s\n\n`%s`, %v\n\n", res.Begun.Format("2006-01-02"), command, res.Took.Round(1e9))
+	res.Table(f)
+	return f.Close()
+}

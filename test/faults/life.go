@@ -1,0 +1,214 @@
+package faults
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// patience is for how long anything may take before the engine counts as stuck.
+// It is a bound for broken engines, not a measure of speed.
+const patience = 90 * time.Second
+
+// life is one process of the engine, from its start to its end.
+type life struct {
+	cmd     *exec.Cmd
+	begun   time.Time
+	done    chan struct{} // closed when the process has ended
+	address string
+	log     string // file with what it printed
+}
+
+// start starts the engine. Its output goes to a file, which outlives it.
+func (e *Engine) start(log, address string, args, env []string) (*life, error) {
+	out, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	defer out.Close()
+	l := &life{cmd: e.command(args...), done: make(chan struct{}), address: address, log: log}
+	l.cmd.Env = append(l.cmd.Env, env...)
+	l.cmd.Stdout, l.cmd.Stderr = out, out
+	l.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	l.begun = time.Now()
+	if err := l.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		_ = l.cmd.Wait() // how it ended is in ProcessState
+		close(l.done)
+	}()
+	return l, nil
+}
+
+func (l *life) pid() int { return l.cmd.Process.Pid }
+
+// signal sends a signal to the engine alone. An engine that has just ended needs none.
+func (l *life) signal(s syscall.Signal) { _ = l.cmd.Process.Signal(s) }
+
+// over reports whether the process has ended.
+func (l *life) over() bool {
+	select {
+	case <-l.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// wait waits for the end, at most for d, and reports whether it came.
+func (l *life) wait(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-l.done:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+// ready waits until the engine says that it is ready, or has ended, and returns
+// how long it took.
+func (l *life) ready() (time.Duration, error) {
+	ticker := time.NewTicker(2 * time.Millisecond)
+	defer ticker.Stop()
+	client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
+	for time.Since(l.begun) < patience {
+		res, err := client.Get("http://" + l.address + "/readyz")
+		if err == nil {
+			_ = res.Body.Close()
+			if res.StatusCode == http.StatusOK {
+				return time.Since(l.begun), nil
+			}
+		}
+		select {
+		case <-l.done:
+			return 0, nil
+		case <-ticker.C:
+		}
+	}
+	return 0, l.stuck("was not ready")
+}
+
+// stuck describes an engine that does not move, and ends it with the stacks of its goroutines in the log.
+func (l *life) stuck(what string) error {
+	l.signal(syscall.SIGCONT)
+	l.signal(syscall.SIGQUIT)
+	if !l.wait(5 * time.Second) {
+		l.killGroup()
+		<-l.done
+	}
+	return fmt.Errorf("the engine %s within %v; its stacks are in %s", what, patience, l.log)
+}
+
+// killed reports whether SIGKILL has ended the process.
+func (l *life) killed() bool {
+	s, ok := l.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	return ok && s.Signaled() && s.Signal() == syscall.SIGKILL
+}
+
+// killGroup ends the engine and its workers.
+func (l *life) killGroup() { _ = syscall.Kill(-l.pid(), syscall.SIGKILL) }
+
+// orphans waits until no process of the group is left, at most for some seconds.
+func (l *life) orphans() error {
+	give := time.Now().Add(15 * time.Second)
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	for syscall.Kill(-l.pid(), 0) == nil {
+		if time.Now().After(give) {
+			left := members(l.pid())
+			l.killGroup()
+			if len(left) == 0 {
+				return nil // zombies whose parent has not asked for them yet
+			}
+			return fmt.Errorf("processes outlive the engine: %v", left)
+		}
+		<-ticker.C
+	}
+	return nil
+}
+
+// process is one line of the process table.
+type process struct {
+	pid, parent, group int
+	state, name        string
+}
+
+// processes reads the process table.
+func processes() []process {
+	files, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is right
+	var out []process
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			continue // it has ended
+		}
+		text := string(b)
+		from, to := strings.IndexByte(text, '('), strings.LastIndexByte(text, ')')
+		if from < 0 || to < from {
+			continue
+		}
+		p := process{name: text[from+1 : to]}
+		p.pid, _ = strconv.Atoi(strings.TrimSpace(text[:from]))
+		if n, err := fmt.Sscan(text[to+1:], &p.state, &p.parent, &p.group); n == 3 && err == nil {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// members returns the living processes of a group.
+func members(group int) []process {
+	var out []process
+	for _, p := range processes() {
+		if p.group == group && p.state != "Z" && p.state != "X" {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// workers returns the processes that the engine has started and that are alive.
+func (l *life) workers() []int {
+	var out []int
+	for _, p := range members(l.pid()) {
+		if p.pid != l.pid() {
+			out = append(out, p.pid)
+		}
+	}
+	return out
+}
+
+// resident returns the memory of the engine in bytes, 0 when it has ended.
+func (l *life) resident() int64 {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", l.pid()))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(b)) {
+		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			var kb int64
+			_, _ = fmt.Sscan(rest, &kb)
+			return kb << 10
+		}
+	}
+	return 0
+}
+
+// tail returns the end of the log of the life.
+func (l *life) tail() error {
+	b, err := os.ReadFile(l.log)
+	if err != nil {
+		return err
+	}
+	return errors.New(string(b[max(0, len(b)-4000):]))
+}
