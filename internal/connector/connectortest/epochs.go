@@ -34,6 +34,8 @@ type EpochCase struct {
 	New func(t testing.TB) EpochPlace
 	// Failed, when set, looks at the error that an error of the disk became.
 	Failed func(t testing.TB, err error)
+	// Every: PowerLoss tries every so manieth state alone, and DiskErrors every so manieth operation; 0 means all.
+	Every int
 }
 
 // EpochPlace is a place that a sink writes to, over any number of starts of the engine.
@@ -88,7 +90,7 @@ func (c EpochCase) withDefaults() EpochCase {
 	if c.Text == nil {
 		c.Text = func(i int) string { return strings.TrimSuffix(Line(i), "\n") }
 	}
-	c.Writers = max(c.Writers, 1)
+	c.Writers, c.Every = max(c.Writers, 1), max(c.Every, 1)
 	return c
 }
 

@@ -94,7 +94,9 @@ func (s *epochSink) Recover(ctx context.Context, last uint64, c []connector.Comm
 	t.mu.Lock()
 	t.newest = max(t.newest, newest)
 	t.mu.Unlock()
-	s.remove = s.list()
+	if s.remove == nil { // a new run begins with a second Recover
+		s.remove = s.list()
+	}
 	return nil
 }
 
@@ -139,6 +141,7 @@ func (s *epochSink) begin() error {
 	if err != nil {
 		return s.writeError(err)
 	}
+	s.applied.Store(0)
 	pointFreshStart.Hit()
 	return nil
 }

@@ -162,6 +162,7 @@ func TestEpochsOnADisk(t *testing.T) {
 
 func TestPowerLoss(t *testing.T) {
 	c := epochCase()
+	c.Every = every // not a divisor or multiple of the seven fates of each operation
 	connectortest.PowerLoss(t, c, func(t testing.TB, files vfs.FS) connectortest.EpochPlace { return tableOn(t, files, defaultSizes) })
 }
 

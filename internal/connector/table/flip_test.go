@@ -25,7 +25,7 @@ func TestAFlippedByteIsDetectedOrHarmless(t *testing.T) {
 		ends := map[string]int{}
 		for _, name := range storeFiles(t, files) {
 			size := len(content(t, files, name))
-			for at := 0; at < size; at += 1 + size/60 {
+			for at := 0; at < size; at += 1 + size*every/60 {
 				for _, mask := range []byte{0x01, 0xFF} {
 					kind := strings.Split(strings.TrimLeft(files.PathBase(name), "0123456789"), "-")[0]
 					ends[kind+" "+flipped(t, files, name, at, mask, d)]++

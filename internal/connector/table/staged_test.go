@@ -230,6 +230,36 @@ func TestAStoreThatDoesNotFitTheCheckpointIsRefused(t *testing.T) {
 	}
 }
 
+func TestANewRunBeginsWhereTheOldOneWasCommitted(t *testing.T) {
+	files, mux := vfs.NewMem(), http.NewServeMux()
+	connectortest.MakeDir(t, files, absolute(t))
+	s, err := sinkAt(t, files, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := through(t, s, 1, 3, false)
+	closed(t, s)
+	if s, err = sinkAt(t, files, 3, c); err != nil {
+		t.Fatal(err)
+	}
+	s.list = lister(mux, s.table)
+	if err := s.Recover(t.Context(), 0, nil); err != nil {
+		t.Fatal(err)
+	}
+	c = through(t, s, 9, 9, false)
+	closed(t, s)
+	if code, body := ask(t, mux, "/v1/tables/t"); code != 404 {
+		t.Errorf("behind Close: %d %s", code, body)
+	}
+	if s, err = sinkAt(t, files, 9, c); err != nil {
+		t.Fatal(err)
+	}
+	closed(t, s)
+	if got := fmt.Sprint(visible(t, files, "t")); got != "[dev-1/0=1 dev-2/0=2 dev-3/0=3 dev-9/0=9]" {
+		t.Error(got)
+	}
+}
+
 func TestATableIsReadFromRecoverOn(t *testing.T) {
 	files, mux := vfs.NewMem(), http.NewServeMux()
 	connectortest.MakeDir(t, files, absolute(t))

@@ -303,12 +303,15 @@ func TestCrashSweep(t *testing.T) {
 		}
 	}
 	wrong := 0
-	for _, s := range states {
+	for i, s := range states {
+		if i%every != 0 {
+			continue
+		}
 		if err := checkSweep(t.Context(), t, s.mem, s.d); err != nil {
 			if wrong++; wrong <= 3 {
 				t.Errorf("%s, epoch %d decided: %v", s.what, s.d.epoch, err)
 			}
 		}
 	}
-	t.Logf("%d of %d states are wrong", wrong, len(states))
+	t.Logf("%d of %d states are wrong", wrong, len(states)/every)
 }
