@@ -95,8 +95,9 @@ func (c *cut) moveTexts(from *[]byte) {
 
 // readStored adds all rows of the group but those that were copied from memory.
 func (c *cut) readStored(p *cutPane, id int64, g keygroup.Group, copied []uint32) error {
-	from, to := groupBounds(rowPrefix(nil, id), g)
-	for c.rows.SeekGE(from); c.rows.Valid() && bytes.Compare(c.rows.Key(), to) < 0; c.rows.Next() {
+	// With bounds, or it would walk through all that was deleted behind an empty group.
+	c.rows.SetBounds(groupBounds(rowPrefix(nil, id), g))
+	for c.rows.First(); c.rows.Valid(); c.rows.Next() {
 		if err := c.decodeKey(c.rows.Key()[hashAt:]); err != nil {
 			return err
 		}
@@ -138,8 +139,9 @@ func (c *cut) addStored() error {
 // memory; those that are not there any more are gone.
 func (c *cut) readChanges(p *cutPane, id int64, g keygroup.Group, copied []uint32) error {
 	prefix := changePrefix(nil, c.number, id)
-	from, to := groupBounds(prefix, g)
-	for c.changes.SeekGE(from); c.changes.Valid() && bytes.Compare(c.changes.Key(), to) < 0; c.changes.Next() {
+	c.changes.SetBounds(groupBounds(prefix, g))
+	c.rows.SetBounds(groupBounds(rowPrefix(nil, id), g))
+	for c.changes.First(); c.changes.Valid(); c.changes.Next() {
 		key := c.changes.Key()[len(prefix):]
 		if err := c.decodeKey(key); err != nil {
 			return err
@@ -148,7 +150,7 @@ func (c *cut) readChanges(p *cutPane, id int64, g keygroup.Group, copied []uint3
 			continue
 		}
 		c.key = append(rowPrefix(c.key[:0], id), key...)
-		if p.stored.has(g) && c.rows.SeekGE(c.key) && bytes.Equal(c.rows.Key(), c.key) {
+		if p.stored.has(g) && c.rows.SeekPrefixGE(c.key) && bytes.Equal(c.rows.Key(), c.key) {
 			if err := c.addStored(); err != nil {
 				return err
 			}

@@ -79,8 +79,7 @@ func decodeWords(words []uint64, value []byte) (texts []byte, err error) {
 	return value[8*len(words):], nil
 }
 
-// groupBounds returns the bounds of the keys of a group behind a prefix; prefix
-// has room to grow.
+// groupBounds returns the bounds of the keys of a group behind a prefix.
 func groupBounds(prefix []byte, g keygroup.Group) (lower, upper []byte) {
 	lower = binary.BigEndian.AppendUint64(append([]byte(nil), prefix...), uint64(g)<<(64-keygroup.Bits))
 	if g == keygroup.Count-1 {

@@ -34,6 +34,9 @@ func (s *Backend) Load(c *state.Chunk) error {
 
 // remove deletes the rows of keys of one group.
 func (p *pane) remove(k *state.Keys) error {
+	if len(k.Views) == 0 {
+		return nil
+	}
 	w := p.owner.writer()
 	defer w.close()
 	found := false
