@@ -134,7 +134,7 @@ func (f *runFlags) run(cmd *cobra.Command, file string) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
-	e := &engine{flags: f, plan: p, dir: filepath.Dir(file), log: log, stdout: cmd.OutOrStdout(), screen: out, terminal: terminal}
+	e := &engine{flags: f, plan: p, file: file, dir: filepath.Dir(file), log: log, stdout: cmd.OutOrStdout(), screen: out, terminal: terminal}
 	if file == "-" {
 		e.dir = "."
 	}
@@ -161,6 +161,7 @@ func (f *runFlags) check() error {
 type engine struct {
 	flags  *runFlags
 	plan   *plan.Plan
+	file   string // the pipeline file as it was named
 	dir    string // of the pipeline file
 	log    *slog.Logger
 	stdout io.Writer
@@ -201,7 +202,7 @@ func (e *engine) run(ctx context.Context, signals <-chan os.Signal, stop context
 	j, err := job.Build(ctx, e.plan, e.parts(registry), opts)
 	var finished *job.FinishedError
 	if errors.As(err, &finished) {
-		fmt.Fprintf(e.screen, "nothing to do: %s\nto run the pipeline again: gorge run --fresh ...\n", finished)
+		fmt.Fprintf(e.screen, "nothing to do: %s\nto run the pipeline again: gorge run --fresh %s\n", finished, e.file)
 		return nil
 	}
 	if err != nil {
