@@ -397,6 +397,53 @@ func TestALargeEpochIsAppliedWhole(t *testing.T) {
 	closed(t, s)
 }
 
+// A read that runs beside commits sees one epoch, never a part of one.
+func TestAReadSeesWholeEpochs(t *testing.T) {
+	files := vfs.NewMem()
+	connectortest.MakeDir(t, files, absolute(t))
+	s := newSinkOver(t, files, "t", sizes{gather: 8 << 10, chunk: 2 << 10, batch: 16 << 10, file: 8 << 10})
+	if err := s.Recover(t.Context(), 0, nil); err != nil {
+		t.Fatal(err)
+	}
+	w, err := s.Writer(t.Context(), connector.WriterEnv{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		pool := batch.NewPool(readings, 1000)
+		var err error
+		for epoch := uint64(1); err == nil && epoch <= 40; epoch++ {
+			rows := make([]reading, 200+epoch%2*600) // every other one is too large for a batch
+			for i := range rows {
+				rows[i] = reading{fmt.Sprintf("dev-%03d", i%200), 0, 1, int64(epoch)}
+			}
+			err = runEpoch(w, s, pool, epoch, rows)
+		}
+		done <- err
+	}()
+	for reads := 0; ; reads++ {
+		got := scanAll(t, s.table)
+		if n := len(got); n != 0 && n != 200 {
+			t.Fatalf("%d rows", n)
+		}
+		for i, row := range got {
+			if _, epoch, _ := strings.Cut(row, "="); !strings.HasSuffix(got[0], "="+epoch) {
+				t.Fatalf("row %d is %s, the first %s", i, row, got[0])
+			}
+		}
+		select {
+		case err := <-done:
+			if err != nil || reads < 2 {
+				t.Fatal(reads, err)
+			}
+			closed(t, s)
+			return
+		default:
+		}
+	}
+}
+
 // What an earlier engine left in the middle of an application goes.
 func TestLeftFilesAreRemoved(t *testing.T) {
 	files := vfs.NewMem()
