@@ -130,14 +130,22 @@ func (e *engine) openCheckpoints(ctx context.Context) (*job.Checkpoints, io.Clos
 	return c, closer, nil
 }
 
+// isEpoch reports whether --from names a checkpoint by its number.
+func isEpoch(from string) bool {
+	_, err := strconv.ParseUint(from, 10, 64)
+	return err == nil
+}
+
 // savepointAt finds the checkpoint that --from names: the number of an epoch of the
 // run's own store, or the latest in another place.
 func savepointAt(ctx context.Context, own checkpoint.Store, from string) (*checkpoint.Manifest, checkpoint.Store, error) {
-	store, epoch := own, uint64(0)
-	if n, err := strconv.ParseUint(from, 10, 64); err == nil {
-		epoch = n
-	} else if store, err = readStore(ctx, from); err != nil {
-		return nil, nil, err
+	store := own
+	epoch, err := strconv.ParseUint(from, 10, 64)
+	if err != nil {
+		epoch = 0
+		if store, err = readStore(ctx, from); err != nil {
+			return nil, nil, err
+		}
 	}
 	h, err := checkpoint.OpenHistory(ctx, store)
 	if err != nil {

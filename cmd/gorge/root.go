@@ -40,6 +40,7 @@ func rootCmd() *cobra.Command {
 		generateCmd(),
 		receiveCmd(),
 		queryCmd(),
+		checkpointCmd(),
 		savepointCmd(),
 		versionCmd(),
 		failpointsCmd(),

@@ -148,15 +148,23 @@ func copyLatest(ctx context.Context, cmd *cobra.Command, store checkpoint.Store,
 
 // resumable refuses a checkpoint that there is nothing to go on from in.
 func resumable(m *checkpoint.Manifest, place string) error {
-	if m == nil || !m.Finished && len(m.Sources) == 0 {
-		return diag.New("savepoint/nothing", "there is no checkpoint in %s yet", place).
-			WithHint("the first comes with the interval of the pipeline, or when gorge run is stopped")
+	if err := begun(m, place); err != nil {
+		return err
 	}
 	if m.Finished {
 		return diag.New("savepoint/finished", "the input of the pipeline had ended at epoch %d: there is nothing to go on from", m.Epoch).
 			WithHint("gorge checkpoint list shows earlier checkpoints; gorge run --from EPOCH starts from one")
 	}
 	return nil
+}
+
+// begun refuses a latest manifest without anything in it: no epoch has been decided.
+func begun(m *checkpoint.Manifest, place string) error {
+	if m != nil && (m.Finished || len(m.Sources) > 0) {
+		return nil
+	}
+	return diag.New("cli/no-checkpoint", "there is no checkpoint in %s yet", place).
+		WithHint("the first comes with the interval of the pipeline, or when gorge run is stopped")
 }
 
 // openSavepoint opens the place of a savepoint for writing.
