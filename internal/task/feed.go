@@ -74,6 +74,7 @@ type Feed struct {
 	ended   bool
 	drained bool
 	waited  time.Duration // of the lease under way
+	tick    time.Time     // when to say that time has passed without a block; zero before the waiting
 
 	running context.Context //nolint:containedctx // a switch rather than a scope: it ends with Stop
 	stop    context.CancelFunc
@@ -201,6 +202,7 @@ func (f *Feed) read(ctx context.Context, task int, b *connector.Block) (Lease, e
 			return Lease{}, err
 		}
 		if tick {
+			f.tick = time.Time{}
 			return f.number(Lease{Kind: LeaseTick, Split: -1}), nil
 		}
 	}
@@ -319,7 +321,7 @@ func (f *Feed) poll(ctx context.Context, b *connector.Block) (Lease, bool, error
 		case err == nil:
 			s.blocks++
 			f.blocks++
-			f.dry = false
+			f.dry, f.tick = false, time.Time{}
 			return f.number(Lease{Kind: LeaseBlock, Split: i, Block: f.blocks - 1}), true, nil
 		case errors.Is(err, connector.ErrNoData):
 			s.dry, s.again = true, f.next+alignLag
@@ -357,7 +359,8 @@ func (f *Feed) endSplit(i int) (Lease, bool, error) {
 }
 
 // wait blocks until the source may have data or a barrier was injected (false),
-// or it is time to look whether splits have become idle (true).
+// or it is time to look whether splits have become idle (true). Barriers, which may
+// come more often, do not put that time off.
 func (f *Feed) wait(ctx context.Context, task int) (tick bool, err error) {
 	w, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -366,7 +369,10 @@ func (f *Feed) wait(ctx context.Context, task int) (tick bool, err error) {
 	}
 	defer f.awake()
 	if f.idle > 0 {
-		defer time.AfterFunc(f.idle, cancel).Stop()
+		if f.tick.IsZero() {
+			f.tick = time.Now().Add(f.idle)
+		}
+		defer time.AfterFunc(time.Until(f.tick), cancel).Stop()
 	}
 	if !f.drained {
 		defer context.AfterFunc(f.running, cancel)()

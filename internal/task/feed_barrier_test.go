@@ -264,3 +264,45 @@ func TestASplitThatIsGone(t *testing.T) {
 	}
 	_ = f.Close()
 }
+
+// TestBarriersDoNotHoldBackTime: they come more often than a split becomes idle, and
+// the watermark must go on all the same.
+func TestBarriersDoNotHoldBackTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript([]any{10, 20}, []any{5})
+		f := newFeed(s, watermark.Config{IdleAfter: 30_000_000})
+		var b connector.Block
+		expect(t, f, "0 0@10 -", "1 1@5 5", "2 0@20 5", "3 dry 5")
+		go func() {
+			for epoch := range uint64(20) {
+				time.Sleep(5 * time.Second)
+				f.Inject(exchange.Barrier{Epoch: epoch + 1})
+			}
+		}()
+		for {
+			l, err := f.Next(t.Context(), 0, &b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, after, err := f.Fold(l, batch.MinTime)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if l.Kind == LeaseTick {
+				if after != 20 {
+					t.Errorf("the watermark is %d, want 20", after)
+				}
+				break
+			}
+			if l.Barrier.Epoch == 20 {
+				t.Fatal("100 s without rows, and nobody was told that splits have become idle after 30")
+			}
+			// The other tasks pass, too.
+			for task := 1; task < 4; task++ {
+				_, _ = f.Next(t.Context(), task, &b)
+			}
+		}
+		_ = f.Close()
+		time.Sleep(5 * time.Minute) // the barriers that are left
+	})
+}
