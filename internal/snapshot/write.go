@@ -22,10 +22,10 @@ var (
 
 // target is the size of a segment, about: large enough that the requests of an object
 // store cost little, small enough to keep a few in memory. Tests change it.
-var target = 8 << 20
+var target = 4 << 20
 
 // inFlight is how many segments are put at the same time.
-const inFlight = 3
+const inFlight = 2
 
 // buffers are reused by all writes.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
