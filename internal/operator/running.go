@@ -69,7 +69,7 @@ func (r *Running) ProcessBatch(b *batch.Batch, out Output) error {
 	}
 	o := r.Out.Get()
 	o.Before = b.Before
-	r.update(p.Block(), refs, cols, b.Times(), o)
+	r.update(p.Block(), refs, cols, b, o)
 	for i, in := range r.Inputs {
 		passOn(o, i, b, in, true)
 	}
@@ -79,9 +79,9 @@ func (r *Running) ProcessBatch(b *batch.Batch, out Output) error {
 
 // update goes through the rows in stretches in which no key comes twice: within
 // one all rows are updated and all results taken column at a time.
-func (r *Running) update(block record.Block, refs []record.Ref, cols []*batch.Column, times []batch.Time, o *batch.Batch) {
+func (r *Running) update(block record.Block, refs []record.Ref, cols []*batch.Column, b, o *batch.Batch) {
 	clear(r.seen)
-	from := 0
+	from, times := 0, b.Times()
 	for i := 0; i <= len(refs); i++ {
 		if i < len(refs) {
 			if _, twice := r.seen[refs[i]]; !twice {
@@ -93,7 +93,7 @@ func (r *Running) update(block record.Block, refs []record.Ref, cols []*batch.Co
 		}
 		part := refs[from:i]
 		if r.TTL > 0 {
-			r.expire(block, part, times[from:i])
+			r.expire(block, part, times[from:i], b.Before)
 		}
 		r.Aggregates.Set.Update(block, part, cols, times, from)
 		for c := range r.Aggregates.count {
@@ -103,12 +103,14 @@ func (r *Running) update(block record.Block, refs []record.Ref, cols []*batch.Co
 	}
 }
 
-// expire starts the statistics of a key anew when its row comes more than TTL
-// after its last one, and notes the time of the row.
-func (r *Running) expire(block record.Block, refs []record.Ref, times []batch.Time) {
+// expire starts the statistics of a key anew when its row comes more than TTL after
+// its last one, and notes the time of the row. A late row comes at the watermark before
+// it: what OnWatermark may have dropped is gone, so that it does not show when that looks.
+func (r *Running) expire(block record.Block, refs []record.Ref, times []batch.Time, watermark batch.Time) {
 	for i, ref := range refs {
 		t := block.Int(ref, r.newest)
-		if *t != batch.MinTime && times[i] > *t && uint64(times[i])-uint64(*t) > uint64(r.TTL) {
+		now := max(times[i], watermark)
+		if *t != batch.MinTime && now > *t && uint64(now)-uint64(*t) > uint64(r.TTL) {
 			for w, v := range r.initial {
 				*block.Word(ref, w) = v
 			}
