@@ -77,7 +77,7 @@ func (s *epochSink) applyBatch(marks []*mark, runs []*run, cut, epoch uint64, si
 	if err := s.seededBugs(marks, epoch); err != nil {
 		return err
 	}
-	err := errors.Join(s.forget(b, marks), b.Set(appendEpochKey(nil, tagApplied, s.table.def.ID), appendApplied(nil, epoch), nil))
+	err := errors.Join(s.forget(b, marks), b.Set(epochKey(tagApplied, s.table.def.ID), appliedValue(epoch), nil))
 	if err == nil {
 		err = b.Commit(o)
 	}
@@ -95,7 +95,7 @@ func (s *epochSink) seededBugs(marks []*mark, epoch uint64) error {
 		return errors.Join(s.forget(b, marks), b.Commit(pebble.Sync))
 	}
 	if failpoint.Bug("table-epoch-outside-of-the-batch") {
-		return db.Set(appendEpochKey(nil, tagApplied, s.table.def.ID), appendApplied(nil, epoch), pebble.Sync)
+		return db.Set(epochKey(tagApplied, s.table.def.ID), appliedValue(epoch), pebble.Sync)
 	}
 	return nil
 }
@@ -104,7 +104,7 @@ func (s *epochSink) seededBugs(marks []*mark, epoch uint64) error {
 func (s *epochSink) forget(b *pebble.Batch, marks []*mark) error {
 	for _, m := range marks {
 		for n := range m.chunks() {
-			if err := b.Delete(appendStagedKey(nil, m.table, m.stage, m.task, n), nil); err != nil {
+			if err := b.Delete(stagedKey(m.table, m.stage, m.task, n), nil); err != nil {
 				return err
 			}
 		}
@@ -205,7 +205,7 @@ func (r *run) next() (some bool, err error) {
 // turn opens the next chunk.
 func (r *run) turn() error {
 	m := r.mark
-	p, open, err := r.sink.table.store.db.Get(appendStagedKey(nil, m.table, m.stage, m.task, r.chunk))
+	p, open, err := r.sink.table.store.db.Get(stagedKey(m.table, m.stage, m.task, r.chunk))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return r.sink.lost(m, fmt.Errorf("part %d of %d is missing", r.chunk+1, m.chunks()))
 	}

@@ -134,7 +134,7 @@ func (s *epochSink) begin() error {
 	b := s.table.store.db.NewBatch()
 	defer b.Close()
 	from, to := s.staged()
-	err := errors.Join(b.DeleteRange(from, to, nil), b.Delete(appendEpochKey(nil, tagApplied, s.table.def.ID), nil))
+	err := errors.Join(b.DeleteRange(from, to, nil), b.Delete(epochKey(tagApplied, s.table.def.ID), nil))
 	if err == nil {
 		err = b.Commit(pebble.Sync)
 	}
@@ -148,7 +148,7 @@ func (s *epochSink) begin() error {
 
 // staged returns the range of the table's staged rows.
 func (s *epochSink) staged() (from, to []byte) {
-	from = appendEpochKey(nil, tagStaged, s.table.def.ID)
+	from = epochKey(tagStaged, s.table.def.ID)
 	return from, binary.BigEndian.AppendUint64(slices.Clone(from), ^uint64(0))
 }
 
@@ -170,7 +170,7 @@ func (s *epochSink) clear(o *pebble.WriteOptions) error {
 
 // readApplied returns the epoch that the store holds, 0 for none.
 func (s *epochSink) readApplied() (uint64, error) {
-	p, done, err := s.table.store.db.Get(appendEpochKey(nil, tagApplied, s.table.def.ID))
+	p, done, err := s.table.store.db.Get(epochKey(tagApplied, s.table.def.ID))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return 0, nil
 	}

@@ -104,7 +104,7 @@ func scanAll(t testing.TB, tab *table) (out []string) {
 // entries counts the keys of a store behind its tables with the tag.
 func entries(t testing.TB, s *store, tag byte) (n int) {
 	t.Helper()
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: appendEpochKey(nil, tag, 0), UpperBound: appendEpochKey(nil, tag+1, 0)})
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: epochKey(tag, 0), UpperBound: epochKey(tag+1, 0)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -132,7 +132,7 @@ func (s *epochSink) stage(m *mark, g *gathered, cut uint64) error {
 	put := func() error {
 		sum := crc32.Checksum(chunk, castagnoli)
 		chunk = binary.LittleEndian.AppendUint32(chunk, sum)
-		if err := s.table.store.db.Set(appendStagedKey(nil, m.table, m.stage, m.task, next), chunk, pebble.NoSync); err != nil {
+		if err := s.table.store.db.Set(stagedKey(m.table, m.stage, m.task, next), chunk, pebble.NoSync); err != nil {
 			return s.writeError(err)
 		}
 		m.bytes += uint64(len(chunk))

@@ -61,7 +61,7 @@ func (s *epochSink) writeFiles(out *tableFiles, marks []*mark, runs []*run, cut 
 	if err := out.cut(); err != nil {
 		return err
 	}
-	return out.set(appendEpochKey(nil, tagApplied, s.table.def.ID), appendApplied(nil, out.epoch))
+	return out.set(epochKey(tagApplied, s.table.def.ID), appliedValue(out.epoch))
 }
 
 // filesDir is where the files of the table are made.

@@ -25,19 +25,18 @@ const (
 // errStaged is returned for bytes of an epoch that are none.
 var errStaged = errors.New("staged rows are malformed")
 
-func appendEpochKey(dst []byte, tag byte, table uint32) []byte {
-	dst = append(binary.BigEndian.AppendUint32(dst, epochSpace), tag)
-	return binary.BigEndian.AppendUint32(dst, table)
+func epochKey(tag byte, table uint32) []byte {
+	return binary.BigEndian.AppendUint32(append(binary.BigEndian.AppendUint32(nil, epochSpace), tag), table)
 }
 
-func appendStagedKey(dst []byte, table uint32, stage uint64, task, chunk uint32) []byte {
-	dst = binary.BigEndian.AppendUint64(appendEpochKey(dst, tagStaged, table), stage)
-	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(dst, task), chunk)
+func stagedKey(table uint32, stage uint64, task, chunk uint32) []byte {
+	key := binary.BigEndian.AppendUint64(epochKey(tagStaged, table), stage)
+	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(key, task), chunk)
 }
 
-// appendApplied writes the value of an applied key: version u8 | epoch u64.
-func appendApplied(dst []byte, epoch uint64) []byte {
-	return binary.LittleEndian.AppendUint64(append(dst, appliedVersion), epoch)
+// appliedValue is the value of an applied key: version u8 | epoch u64.
+func appliedValue(epoch uint64) []byte {
+	return binary.LittleEndian.AppendUint64([]byte{appliedVersion}, epoch)
 }
 
 func parseApplied(p []byte) (uint64, error) {

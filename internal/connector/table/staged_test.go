@@ -36,7 +36,7 @@ func someChunk() []byte {
 // TestTheFormatsOfEpochsStay compares bytes with those that a store may hold already.
 func TestTheFormatsOfEpochsStay(t *testing.T) {
 	got := fmt.Sprintf("mark %x\nchunk %x\napplied %x=%x\nstaged %x\n", someMark.marshal(), someChunk(),
-		appendEpochKey(nil, tagApplied, 3), appendApplied(nil, 41), appendStagedKey(nil, 3, 40, 1, 7))
+		epochKey(tagApplied, 3), appliedValue(41), stagedKey(3, 40, 1, 7))
 	want, err := os.ReadFile("testdata/epochs.golden")
 	if err != nil {
 		t.Fatal(err)
@@ -457,7 +457,7 @@ func TestLeftFilesAreRemoved(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.table.store.db.Set(appendStagedKey(nil, s.table.def.ID, 9, 0, 0), []byte("left"), pebble.Sync); err != nil {
+	if err := s.table.store.db.Set(stagedKey(s.table.def.ID, 9, 0, 0), []byte("left"), pebble.Sync); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Recover(t.Context(), 0, nil); err != nil {

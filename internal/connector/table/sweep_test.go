@@ -160,13 +160,12 @@ func runSweep(ctx context.Context, files vfs.FS, decide func(pair)) error {
 	for _, last := range []uint64{4, sweepEpochs} {
 		j, err := startSweep(ctx, files, d)
 		for err == nil && d.epoch < last {
-			next := pair{}
-			if next, err = j.epoch(ctx, d.epoch+1); err != nil {
-				break
+			var next pair
+			if next, err = j.epoch(ctx, d.epoch+1); err == nil {
+				d = next
+				decide(d)
+				err = j.commit(ctx, d)
 			}
-			d = next
-			decide(d)
-			err = j.commit(ctx, d)
 		}
 		if err := errors.Join(err, j.close()); err != nil {
 			return err
