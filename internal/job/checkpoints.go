@@ -98,10 +98,12 @@ func (b *builder) openCheckpoints(ctx context.Context) error {
 	}
 	sinksRecovered.Hit()
 	if k.resume == nil && latest != nil && latest.Finished && !c.Fresh && c.From == nil {
+		k.collect(ctx)
 		return &FinishedError{Taken: latest.Taken}
 	}
 	k.first = opening.Epoch + 1
 	if k.resume == latest {
+		k.collect(ctx)
 		return k.collectOrphans(ctx)
 	}
 	if k.resume != nil {
@@ -142,6 +144,14 @@ func (k *keeper) latest(c *Checkpoints) (*checkpoint.Manifest, error) {
 		return nil, nil
 	}
 	return m, err
+}
+
+// collect deletes old manifests at a start: each start writes one, and a run that
+// never gets as far as its first epoch would leave them to pile up.
+func (k *keeper) collect(ctx context.Context) {
+	if err := k.history.Collect(ctx, k.job.plan.Checkpoint.Retain); err != nil {
+		k.job.opts.Log.Warn("old checkpoints could not be deleted", "error", err)
+	}
 }
 
 // collectOrphans deletes what engines left that were killed while they wrote.
