@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -26,6 +27,7 @@ var (
 	outboxRecovered = failpoint.New("http/outbox-recovered")
 	parcelsTaken    = failpoint.New("http/outbox-parcels-taken")
 	ledgerRemoved   = failpoint.New("http/ledger-removed")
+	outboxNoted     = failpoint.New("http/outbox-closed")
 	parcelDeleted   = failpoint.New("http/outbox-file-deleted")
 )
 
@@ -273,6 +275,7 @@ func (s *outbox) commit(epoch uint64, d *decided) error {
 	for _, p := range d.fresh {
 		s.pending -= p.Bytes
 	}
+	s.clear(d)
 	gone := s.release(d)
 	s.mu.Unlock()
 	parcelsTaken.Hit()
@@ -340,23 +343,59 @@ func (s *outbox) await(ctx context.Context, letters func([]refusal) error, ok fu
 	}
 }
 
-// Close cancels what is under way. What is owed stays for the next start.
+// closeGrace is how long Close waits for the answers to requests under way.
+const closeGrace = 2 * time.Second
+
+// Close ends the sending. What is owed stays for the next start, which learns from
+// the ledger what was answered behind the last checkpoint.
 func (s *outbox) Close() error {
-	if s.cancel != nil {
-		s.cancel()
+	if s.locked == nil {
+		return nil
 	}
-	s.work.Wait()
-	s.disconnect()
 	var errs []error
+	if s.cancel != nil {
+		s.halt()
+		grace, over := context.WithTimeout(context.Background(), closeGrace)
+		_ = s.await(grace, nil, func() bool { return s.flying == 0 }) // those that take longer are sent again
+		over()
+		s.cancel()
+		s.work.Wait()
+		errs = append(errs, s.note())
+	}
+	s.disconnect()
 	s.mu.Lock()
 	for f := range s.writing {
 		errs = append(errs, f.Close())
 	}
 	clear(s.writing)
 	s.mu.Unlock()
-	if s.locked != nil {
-		errs = append(errs, s.locked.Close())
-		s.locked = nil
-	}
+	errs = append(errs, s.locked.Close())
+	s.locked = nil
 	return errors.Join(errs...)
+}
+
+// halt lets nothing more be sent.
+func (s *outbox) halt() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.halted = true
+}
+
+// note keeps the cursors as they are now, for the checkpoint that was committed last.
+func (s *outbox) note() error {
+	if s.failure() != nil || len(s.parcels) == 0 {
+		return nil // it was reported, or nothing is named
+	}
+	l := ledger{Epoch: s.committed}
+	for _, p := range s.parcels {
+		if at := p.parcel; p.clean < p.Requests {
+			at.Next = p.clean
+			l.Parcels = append(l.Parcels, at)
+		}
+	}
+	if err := s.writeLedger(l); err != nil {
+		return s.fail(err)
+	}
+	outboxNoted.Hit()
+	return nil
 }

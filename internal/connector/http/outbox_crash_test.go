@@ -341,11 +341,11 @@ func (s *instant) goesOn(t testing.TB, set map[string]any, anew bool) error {
 	}
 	if anew { // the user wants a new run; the checkpoints of the old one go, and then the power
 		w.now.last, w.now.c = w.now.last+2, nil
+		left := w.base.CrashClone(vfs.CrashCloneCfg{})
 		if err := l.end(ctx); err != nil {
 			return err
 		}
-		w.base = w.base.CrashClone(vfs.CrashCloneCfg{})
-		w.fs = w.base
+		w.base, w.fs = left, left
 		if l, err = w.start(t, set); err != nil {
 			return err
 		}

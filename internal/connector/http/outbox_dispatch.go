@@ -31,12 +31,16 @@ type consignment struct {
 	waiting int         // parcels that are not answered to the end
 	letters []refusal   // that nobody has taken yet; cursors have passed their requests
 	held    int64       // bytes of letters, and of refused rows in flight
+	flying  int         // requests that are being sent
 }
 
 // sending is a parcel that is being sent. Next is its cursor.
 type sending struct {
 	parcel
 	left int64 // bytes that are not answered
+	// clean is up to where the cursor may count without a checkpoint: no letter lies
+	// between it and the cursor of the last one.
+	clean int64
 }
 
 // shipment is a request under way.
@@ -52,7 +56,7 @@ func (s *outbox) take(parcels []parcel) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, p := range parcels {
-		s.parcels = append(s.parcels, &sending{p, p.Bytes})
+		s.parcels = append(s.parcels, &sending{parcel: p, left: p.Bytes, clean: p.Next})
 		s.owed += p.Bytes
 		s.waiting++
 	}
@@ -73,6 +77,18 @@ func (s *outbox) release(d *decided) (files []string) {
 	clear(s.parcels[len(kept):])
 	s.parcels = kept
 	return files
+}
+
+// clear takes over the cursors of a decided checkpoint, which holds the letters before
+// them. The caller holds mu.
+func (s *outbox) clear(d *decided) {
+	at := map[string]int64{}
+	for _, p := range d.owed {
+		at[p.File] = p.Next
+	}
+	for _, p := range s.parcels {
+		p.clean = max(p.clean, at[p.File])
+	}
 }
 
 // cursors returns the parcels that are owed. The caller holds mu.
@@ -162,6 +178,7 @@ func (s *outbox) ship(ctx context.Context, p *sending, b *boxed) error {
 			return false
 		}
 		s.flight = append(s.flight, sh)
+		s.flying++
 		if failpoint.Bug("http-cursor-ahead-of-answer") && p.Next < p.Requests-1 {
 			p.Next++
 		}
@@ -185,12 +202,13 @@ func (s *outbox) ship(ctx context.Context, p *sending, b *boxed) error {
 
 // answered notes what became of a request and moves the cursors behind all that is answered in a row.
 func (s *outbox) answered(sh *shipment, b *boxed, v verdict) {
-	if v.cancelled {
-		return // it stays owed
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer s.wake()
+	s.flying--
+	if v.cancelled {
+		return // it stays owed
+	}
 	if v.err != nil {
 		if s.err == nil {
 			s.err = v.err
@@ -219,6 +237,9 @@ func (s *outbox) answered(sh *shipment, b *boxed, v verdict) {
 func (s *outbox) advance(sh *shipment) {
 	p := sh.of
 	s.letters = append(s.letters, sh.refused...)
+	if p.clean == p.Next && len(sh.refused) == 0 || failpoint.Bug("http-letters-forgotten-at-close") {
+		p.clean++
+	}
 	if !failpoint.Bug("http-cursor-ahead-of-answer") || p.Next == p.Requests-1 {
 		p.Next++
 	}
