@@ -109,7 +109,7 @@ func (g *grown) cut(base keygroup.Range) []state.Chunk {
 func constant(t *testing.T, open OpenDurable) {
 	g := newGrown(t, open, 1)
 	defer g.close()
-	for round := range 4 {
+	for round := range 2 {
 		for id := range int64(3) {
 			g.add(id, events(round*500, 1000, round))
 		}
@@ -307,7 +307,7 @@ func rowsOf(chunks []state.Chunk) int {
 
 // loadsMany: chunks come in the order of the hashes, which must not make tables slow.
 func loadsMany(t *testing.T, open OpenDurable) {
-	for _, keys := range []int{900, 12_000} {
+	for _, keys := range []int{900, 6_000} {
 		g := newGrown(t, open, 1)
 		g.add(1, events(0, keys/3, 1))
 		chunks := g.cut(keygroup.All)
@@ -366,12 +366,12 @@ func bounded(t *testing.T, open OpenDurable) {
 	var early int64
 	for round := range 16 {
 		id := int64(round)
-		g.add(id, events(round*1000, 1500, round))
+		g.add(id, events(round*1000, 700, round))
 		g.cut(keygroup.All)
-		g.add(id, events(round*1000, 1500, round))
+		g.add(id, events(round*1000, 700, round))
 		g.cut(keygroup.Range{})
 		g.drop(id)
-		g.add(-1, events(1_000_000+round*1000, 1000, round))
+		g.add(-1, events(1_000_000+round*1000, 500, round))
 		g.retain(-1, func(int64) bool { return false })
 		if round == 5 {
 			early = g.tasks[0].Bytes()
@@ -379,7 +379,7 @@ func bounded(t *testing.T, open OpenDurable) {
 	}
 	g.cut(keygroup.Range{})
 	for round := range 16 {
-		g.add(-1, events(2_000_000+round*1000, 1000, round))
+		g.add(-1, events(2_000_000+round*1000, 500, round))
 		g.retain(-1, func(int64) bool { return false })
 	}
 	if late := g.tasks[0].Bytes(); late > 2*early {
