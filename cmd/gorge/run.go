@@ -190,15 +190,15 @@ func (e *engine) run(ctx context.Context, signals <-chan os.Signal, stop context
 		Parallelism: e.flags.parallelism, BatchRows: e.flags.batchRows, BlockBytes: job.DefaultBlockBytes,
 		DataDir: e.dataDir(), Log: e.log, Now: time.Now, Terminal: isTerminal(e.stdout), FS: vfs.Default,
 	}
+	go e.watchSignals(ctx, signals, srv, stop)
 	var store io.Closer
 	if opts.Checkpoints, store, err = e.openCheckpoints(ctx); err != nil {
-		return failed(err)
+		return failed(why(ctx, err))
 	}
 	defer store.Close() //nolint:errcheck // nothing is waiting to be written: it only lets go of the lock
 	if srv != nil {
 		opts.HTTP = srv
 	}
-	go e.watchSignals(ctx, signals, srv, stop)
 	j, err := job.Build(ctx, e.plan, e.parts(registry), opts)
 	var finished *job.FinishedError
 	if errors.As(err, &finished) {
@@ -206,10 +206,7 @@ func (e *engine) run(ctx context.Context, signals <-chan os.Signal, stop context
 		return nil
 	}
 	if err != nil {
-		if cause := context.Cause(ctx); cause != nil {
-			err = cause
-		}
-		return &exitError{exitFailed, err}
+		return &exitError{exitFailed, why(ctx, err)}
 	}
 	e.job.Store(j)
 	registry.MustRegister(j)
@@ -231,9 +228,17 @@ func (e *engine) run(ctx context.Context, signals <-chan os.Signal, stop context
 	return nil
 }
 
+// why returns why the run ends: what has cancelled it, if anything has, and not what came of that.
+func why(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return err
+}
+
 // watchSignals stops the job on the first signal and aborts it on the second,
-// until the context of the run ends. A signal while the job is still being built
-// (Python workers start, files are opened) ends the run at once: there is nothing to drain.
+// until the context of the run ends. A signal while the job is still being built (the
+// checkpoint store does not answer, Python workers start, files are opened) ends the run at once: there is nothing to drain.
 func (e *engine) watchSignals(ctx context.Context, signals <-chan os.Signal, srv *server.Server, stop context.CancelCauseFunc) {
 	var s os.Signal
 	select {

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/gorge-stream/gorge/internal/checkpoint/dir"
+)
+
+// TestASignalEndsTheWaitingForTheCheckpoints: an engine holds them, and a bucket may
+// not answer for a long time.
+func TestASignalEndsTheWaitingForTheCheckpoints(t *testing.T) {
+	data := t.TempDir()
+	held, err := dir.Open(vfs.Default, filepath.Join(data, checkpointsDir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close() //nolint:errcheck // only the lock matters
+	file := tempFile(t, "p.yaml", "name: p\nsources:\n  e: {generate: {events: 3, rate: 0}}\nsinks:\n  o: {from: e, \"null\": {}}\n")
+	p, _, err := readPipeline(nil, file, nil, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	screen := &screen{w: io.Discard}
+	log, err := newLog(screen, false, "error")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &engine{flags: &runFlags{parallelism: 1, batchRows: 16, data: data, http: noHTTP}, plan: p, log: log, stdout: io.Discard, screen: screen}
+	ctx, stop := context.WithCancelCause(t.Context())
+	defer stop(nil)
+	signals := make(chan os.Signal, 1)
+	signals <- os.Interrupt
+	if err := e.run(ctx, signals, stop); !errors.Is(err, errStarting) {
+		t.Errorf("the run ended with %v", err)
+	}
+}
