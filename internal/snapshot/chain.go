@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/gorge-stream/gorge/internal/checkpoint"
@@ -97,8 +98,8 @@ func (c *Chain) alive(epoch uint64, panes []state.PaneInfo, full bool) []checkpo
 	out := make([]checkpoint.Pane, 0, len(panes))
 	for _, p := range panes {
 		born := epoch
-		i := slices.IndexFunc(c.panes, func(o checkpoint.Pane) bool { return o.ID == p.ID })
-		if i >= 0 && !full && (!p.New || failpoint.Bug("snapshot-new-pane-keeps-its-birth")) {
+		i, known := slices.BinarySearchFunc(c.panes, p.ID, func(o checkpoint.Pane, id int64) int { return cmp.Compare(o.ID, id) })
+		if known && !full && (!p.New || failpoint.Bug("snapshot-new-pane-keeps-its-birth")) {
 			born = c.panes[i].Born
 		}
 		out = append(out, checkpoint.Pane{ID: p.ID, Born: born})
