@@ -23,6 +23,7 @@ type contender struct {
 	version string
 	argv    []string // input and output come as BENCH_IN and BENCH_OUT
 	env     []string // more of the environment
+	metrics string   // URL of the metrics that it serves; empty: none are read
 }
 
 // The names that others refer to.
@@ -54,21 +55,43 @@ func contenders(ctx context.Context, e *env) []contender {
 	return list
 }
 
+// input is what the contenders are given, and what must come out.
+type input struct {
+	dataset.Files
+	name   string
+	path   string // a file or a pattern
+	events int64
+	oracle *dataset.Oracle
+}
+
+// open reads the oracle of a dataset.
+func open(f dataset.Files) (input, error) {
+	oracle, err := dataset.Load(f.Oracle)
+	return input{Files: f, name: f.Set.Name(), path: f.Input, events: f.Set.Events, oracle: oracle}, err
+}
+
 // series collects the rounds of one contender.
 type series struct {
 	contender
 	wall, cpu, rss, others []float64
+	samples                []sample // the last ones of each round, of a contender that serves metrics
 	verified               int
 	err                    error
 }
 
-// contest runs all contenders on a dataset in alternating rounds and verifies
-// every output. A contender that fails drops out; the others go on.
-func contest(ctx context.Context, e *env, list []contender, f dataset.Files) ([]outcome, error) {
-	oracle, err := dataset.Load(f.Oracle)
+// compare is contest for a report that needs no more than the outcomes.
+func compare(ctx context.Context, e *env, list []contender, f dataset.Files, reference string) ([]outcome, error) {
+	in, err := open(f)
 	if err != nil {
 		return nil, err
 	}
+	all, err := contest(ctx, e, list, in)
+	return results(all, in, reference), err
+}
+
+// contest runs all contenders on an input in alternating rounds and verifies
+// every output. A contender that fails drops out; the others go on.
+func contest(ctx context.Context, e *env, list []contender, in input) ([]*series, error) {
 	all := make([]*series, len(list))
 	for i, c := range list {
 		all[i] = &series{contender: c}
@@ -79,10 +102,10 @@ func contest(ctx context.Context, e *env, list []contender, f dataset.Files) ([]
 			if s.err != nil {
 				continue
 			}
-			if err := warm(f.Input); err != nil {
+			if err := warm(in.Input); err != nil {
 				return nil, err
 			}
-			if s.err = s.round(ctx, e, f, oracle); s.err != nil {
+			if s.err = s.round(ctx, e, in); s.err != nil {
 				e.log("   %s: %v", s.name, s.err)
 			}
 		}
@@ -90,19 +113,21 @@ func contest(ctx context.Context, e *env, list []contender, f dataset.Files) ([]
 			return nil, ctx.Err()
 		}
 	}
-	return results(all, f), nil
+	return all, nil
 }
 
-func (s *series) round(ctx context.Context, e *env, f dataset.Files, oracle *dataset.Oracle) error {
+func (s *series) round(ctx context.Context, e *env, in input) error {
 	out := filepath.Join(e.data, "out-"+strings.ToLower(strings.ReplaceAll(s.name, " ", "-"))+".csv")
 	if err := os.RemoveAll(out); err != nil {
 		return err
 	}
-	u, err := runProgram(ctx, append(settings(f, out), s.env...), s.argv...)
+	stop := s.watch(ctx)
+	u, err := runProgram(ctx, append(settings(in, out), s.env...), s.argv...)
+	last := stop()
 	if err != nil {
 		return err
 	}
-	r, err := verify.File(out, oracle)
+	r, err := verify.File(out, in.oracle)
 	if err != nil {
 		return err
 	}
@@ -114,39 +139,41 @@ func (s *series) round(ctx context.Context, e *env, f dataset.Files, oracle *dat
 	s.cpu = append(s.cpu, ms(u.CPU))
 	s.rss = append(s.rss, float64(u.PeakRSS)/(1<<20))
 	s.others = append(s.others, u.Others)
+	s.samples = append(s.samples, last)
 	e.log("   %-10s %8.0f ms wall %8.0f ms CPU, %d rows and %d events verified", s.name, ms(u.Wall), ms(u.CPU), r.Rows, r.Events)
 	return os.Remove(out)
 }
 
 // settings are the environment of a contender.
-func settings(f dataset.Files, out string) []string {
-	set := []string{"BENCH_IN=" + f.Input, "BENCH_OUT=" + out, "BENCH_THREADS=" + strconv.Itoa(processors())}
-	if f.Set.Style == dataset.NullsBool {
+func settings(in input, out string) []string {
+	set := []string{"BENCH_IN=" + in.path, "BENCH_OUT=" + out, "BENCH_THREADS=" + strconv.Itoa(processors())}
+	if in.Set.Style == dataset.NullsBool {
 		set = append(set, "BENCH_TEMPERATURE=float64?")
 	}
 	return set
 }
 
-func results(all []*series, f dataset.Files) []outcome {
+// results are the outcomes; reference is the contender that the ratios are to.
+func results(all []*series, in input, reference string) []outcome {
 	var runs []outcome
-	reference := 0.0
+	base := 0.0
 	for _, s := range all {
-		r := outcome{Input: f.Set.Name(), Contender: s.name, Version: s.version, Events: f.Set.Events, Rounds: len(s.wall), Verified: s.verified}
+		r := outcome{Input: in.name, Contender: s.name, Version: s.version, Events: in.events, Rounds: len(s.wall), Verified: s.verified}
 		if s.err != nil {
 			r.Err = s.err.Error()
 		} else {
 			r.WallMS, r.CPUMS, r.PeakMiB, r.Others = median(s.wall), median(s.cpu), median(s.rss), median(s.others)
 			r.MinMS, r.MaxMS = minmax(s.wall)
-			r.PerSecond = float64(f.Set.Events) / r.WallMS * 1000
-			if s.name == duckdb {
-				reference = r.PerSecond
+			r.PerSecond = float64(in.events) / r.WallMS * 1000
+			if s.name == reference {
+				base = r.PerSecond
 			}
 		}
 		runs = append(runs, r)
 	}
 	for i := range runs {
-		if reference > 0 && runs[i].Err == "" {
-			runs[i].Ratio = runs[i].PerSecond / reference
+		if base > 0 && runs[i].Err == "" {
+			runs[i].Ratio = runs[i].PerSecond / base
 		}
 	}
 	return runs

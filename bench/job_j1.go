@@ -24,13 +24,13 @@ func mainJob(ctx context.Context, e *env, events int64) ([]section, error) {
 	if err != nil {
 		return nil, err
 	}
-	runs, err := contest(ctx, e, contenders(ctx, e), f)
+	runs, err := compare(ctx, e, contenders(ctx, e), f, duckdb)
 	if err != nil {
 		return nil, err
 	}
 	return []section{{
-		Title: fmt.Sprintf("J1: %d events, %d devices, 10 s tumbling count and average, file to file", events, devices),
-		Note:  fmt.Sprintf("Input %.0f MB, in the page cache. Contenders alternate; wall time is exec to exit, start-up included; every device's count and sum is compared with the oracle in every round.", float64(f.Bytes)/1e6),
-		Runs:  runs,
+		Title:     fmt.Sprintf("J1: %d events, %d devices, 10 s tumbling count and average, file to file", events, devices),
+		Note:      fmt.Sprintf("Input %.0f MB, in the page cache. Contenders alternate; wall time is exec to exit, start-up included; every device's count and sum is compared with the oracle in every round.", float64(f.Bytes)/1e6),
+		Reference: duckdb, Runs: runs,
 	}}, failures(runs)
 }

@@ -1,17 +1,13 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/gorge-stream/gorge/bench/dataset"
@@ -92,38 +88,4 @@ func openWindow(ctx context.Context, e *env, f dataset.Files) (bytes, rss float6
 		return m["gorge_state_bytes{"], m["process_resident_memory_bytes"] / (1 << 20), nil
 	}
 	return 0, 0, errors.New("the engine did not take the input within a minute")
-}
-
-// scrape reads metrics and adds the samples of a family and kind: the key is
-// the text up to the first label, the kind when there is one.
-func scrape(ctx context.Context, url string) (map[string]float64, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return nil, err
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer res.Body.Close()
-	out := map[string]float64{}
-	for lines := bufio.NewScanner(res.Body); lines.Scan(); {
-		name, value, ok := strings.Cut(lines.Text(), " ")
-		if !ok || strings.HasPrefix(name, "#") {
-			continue
-		}
-		x, err := strconv.ParseFloat(value, 64)
-		if err != nil {
-			continue
-		}
-		key, labels, labelled := strings.Cut(name, "{")
-		if labelled {
-			key += "{"
-			if kind, _, ok := strings.Cut(labels, ","); ok && strings.HasPrefix(kind, "kind=") {
-				key += kind
-			}
-		}
-		out[key] += x
-	}
-	return out, nil
 }

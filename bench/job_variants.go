@@ -27,13 +27,13 @@ func runVariants(ctx context.Context, e *env) ([]section, error) {
 			list = append(list, c)
 		}
 	}
-	s := section{Title: "J1 on other inputs", Note: "any-order: every line has another order of fields. long-keys: 36 bytes. long-nums: 17 digits or an exponent. escapes: one in every key, UTF-8 text. nulls-bools: every 16th temperature is null, booleans and nulls between the fields."}
+	s := section{Title: "J1 on other inputs", Reference: duckdb, Note: "any-order: every line has another order of fields. long-keys: 36 bytes. long-nums: 17 digits or an exponent. escapes: one in every key, UTF-8 text. nulls-bools: every 16th temperature is null, booleans and nulls between the fields."}
 	for _, set := range sets {
 		f, err := dataset.Make(e.data, set)
 		if err != nil {
 			return []section{s}, err
 		}
-		runs, err := contest(ctx, e, list, f)
+		runs, err := compare(ctx, e, list, f, duckdb)
 		if err != nil {
 			return []section{s}, err
 		}

@@ -63,16 +63,16 @@ func TestContest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	runs, err := contest(t.Context(), &env{data: dir, rounds: 2, log: t.Logf}, []contender{
+	runs, err := compare(t.Context(), &env{data: dir, rounds: 2, log: t.Logf}, []contender{
 		{name: "naive", argv: []string{naive}},
 		{name: "Gorge", argv: []string{"sh", "-c", `printf 'device_id,window_start,avg,count\ndev-0000000,1760000000000,1,1\n' >"$BENCH_OUT"`}},
 		{name: "broken", argv: []string{"sh", "-c", "echo no such thing; exit 3"}},
-	}, f)
+	}, f, "naive")
 	if err != nil {
 		t.Fatal(err)
 	}
 	good, wrong, broken := runs[0], runs[1], runs[2]
-	if good.Err != "" || good.Verified != 2 || good.WallMS <= 0 || good.PeakMiB <= 0 {
+	if good.Err != "" || good.Verified != 2 || good.WallMS <= 0 || good.PeakMiB <= 0 || good.Ratio != 1 {
 		t.Errorf("%+v", good)
 	}
 	if !strings.Contains(wrong.Err, "differs from the oracle") || failures(runs) == nil {

@@ -210,6 +210,19 @@ func (o *Oracle) Add(millis int64, device uint32, centi int32, null bool) {
 	}
 }
 
+// Times returns the oracle of n copies of the events.
+func (o *Oracle) Times(n int) *Oracle {
+	out := &Oracle{Start: o.Start, Devices: o.Devices}
+	for _, cells := range o.Windows {
+		more := make([]Cell, len(cells))
+		for i, c := range cells {
+			more[i] = Cell{Count: c.Count * int32(n), Valid: c.Valid * int32(n), Sum: c.Sum * int64(n)}
+		}
+		out.Windows = append(out.Windows, more)
+	}
+	return out
+}
+
 func (o *Oracle) save(name string) error {
 	f, err := os.Create(name)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math"
 	"os"
+	"reflect"
 	"strconv"
 	"testing"
 )
@@ -94,5 +95,17 @@ func TestMakeFindsAnEarlierSet(t *testing.T) {
 	}
 	if a != b {
 		t.Errorf("%+v, want %+v", b, a)
+	}
+}
+
+func TestTimes(t *testing.T) {
+	one, two := Oracle{Devices: 2}, Oracle{Devices: 2}
+	for n := range int64(20) {
+		one.Add(n*1000, uint32(n%2), int32(n), n == 7)
+		two.Add(n*1000, uint32(n%2), int32(n), n == 7)
+		two.Add(n*1000, uint32(n%2), int32(n), n == 7)
+	}
+	if got := one.Times(2); !reflect.DeepEqual(*got, two) {
+		t.Errorf("%+v, want %+v", *got, two)
 	}
 }
