@@ -33,6 +33,7 @@ type Result struct {
 	Points  []string                   // of the binary
 	ByPlace map[string]map[string]bool // failpoints that each scenario reaches
 	Wrong   []Failure
+	Stalled Stalled // its zero value: nothing stood still
 }
 
 // Failure is a round that ended wrong.
@@ -87,22 +88,33 @@ const (
 	visitKills  = 8
 )
 
-// visit kills once at each failpoint that some scenario reaches and no round was killed at.
+// visit kills once at each failpoint that some scenario reaches and no round was
+// killed at. A life that does not come by its point may work until the input is
+// done, so that others of its round are left over: they get further rounds.
 func (c *Campaign) visit(res *Result) error {
-	for _, s := range c.Scenarios {
-		var left []string
-		for _, p := range sortedKeys(res.ByPlace[s.Name]) {
-			if res.ByPoint[p] == 0 {
-				left = append(left, p)
-			}
-		}
-		for some := range slices.Chunk(left, visitKills) {
-			if err := c.round(res, s, c.Seed, len(some), some); err != nil {
-				return err
+	for _, together := range []int{visitKills, visitKills, 2, 1} {
+		for _, s := range c.Scenarios {
+			for some := range slices.Chunk(res.unvisited(s), together) {
+				if err := c.round(res, s, c.Seed, len(some), some); err != nil {
+					return err
+				}
 			}
 		}
 	}
 	return nil
+}
+
+// unvisited returns the failpoints that a scenario reaches and no round was killed
+// at, those first that were tried least.
+func (r *Result) unvisited(s *Scenario) []string {
+	var left []string
+	for _, p := range sortedKeys(r.ByPlace[s.Name]) {
+		if r.ByPoint[p] == 0 {
+			left = append(left, p)
+		}
+	}
+	slices.SortStableFunc(left, func(a, b string) int { return r.Missed[a] - r.Missed[b] })
+	return left
 }
 
 // round runs one round and takes in what it came to.
@@ -174,6 +186,9 @@ func (r *Result) Table(w io.Writer) {
 	}
 	if left := r.Unreached(); len(left) > 0 {
 		fmt.Fprintf(w, "\nNo scenario came by: %v.\n", left)
+	}
+	if r.Stalled.For > 0 {
+		fmt.Fprintf(w, "\nBack-pressure: %s.\n", r.Stalled)
 	}
 	for _, f := range r.Wrong {
 		fmt.Fprintf(w, "\nWrong: %s, seed %d: %v\n", f.Scenario, f.Seed, f.Err)

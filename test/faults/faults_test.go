@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -45,6 +46,14 @@ type short struct {
 func TestTheEngineIsKilled(t *testing.T) {
 	all := short{total: Outcome{ByPoint: map[string]int{}, Others: map[kind]int{}, Missed: map[string]int{}, Reached: map[string]bool{}}}
 	t.Run("scenario", func(t *testing.T) {
+		t.Run("stall", func(t *testing.T) {
+			t.Parallel()
+			s, err := Stall(&Engine{Path: engine.Binary(t)}, t.TempDir(), 10*time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Log(s)
+		})
 		for i, s := range Short() {
 			t.Run(s.Name, func(t *testing.T) {
 				t.Parallel()
@@ -53,7 +62,7 @@ func TestTheEngineIsKilled(t *testing.T) {
 					e.Python = engine.Python(t)
 				}
 				var log strings.Builder
-				c := &Campaign{Engine: e, Scenarios: []*Scenario{s}, Seed: uint64(i), Rounds: 1, Kills: 5, Out: &log}
+				c := &Campaign{Engine: e, Scenarios: []*Scenario{s}, Seed: uint64(i), Rounds: 1, Kills: 3, Out: &log}
 				res, err := c.Run()
 				if err == nil {
 					err = res.Err()

@@ -23,19 +23,25 @@ type life struct {
 	begun   time.Time
 	done    chan struct{} // closed when the process has ended
 	address string
-	log     string // file with what it printed
+	log     string // file with what it said
 }
 
-// start starts the engine. Its output goes to a file, which outlives it.
-func (e *Engine) start(log, address string, args, env []string) (*life, error) {
-	out, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+// start starts the engine. What it prints goes to files that outlive it: name.log
+// has what is for people, name.out its rows.
+func (e *Engine) start(name, address string, args, env []string) (*life, error) {
+	l := &life{cmd: e.command(args...), done: make(chan struct{}), address: address, log: name + ".log"}
+	messages, err := os.Create(l.log)
 	if err != nil {
 		return nil, err
 	}
-	defer out.Close()
-	l := &life{cmd: e.command(args...), done: make(chan struct{}), address: address, log: log}
+	defer messages.Close()
+	rows, err := os.Create(name + ".out")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
 	l.cmd.Env = append(l.cmd.Env, env...)
-	l.cmd.Stdout, l.cmd.Stderr = out, out
+	l.cmd.Stdout, l.cmd.Stderr = rows, messages
 	l.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	l.begun = time.Now()
 	if err := l.cmd.Start(); err != nil {

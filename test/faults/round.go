@@ -49,6 +49,8 @@ func (r *Round) path(elem ...string) string {
 	return filepath.Join(append([]string{r.Dir}, elem...)...)
 }
 
+func writeFile(path, text string) error { return os.WriteFile(path, []byte(text), 0o644) }
+
 // Run runs the round. The error says what is wrong with the engine.
 func (r *Round) Run() (Outcome, error) {
 	r.rng = rand.New(rand.NewPCG(r.Seed, 0x60126e))
@@ -69,7 +71,7 @@ func (r *Round) run() (err error) {
 	if c.Close != nil {
 		defer c.Close()
 	}
-	if err := os.WriteFile(r.path("pipeline.yaml"), []byte(c.Pipeline), 0o644); err != nil {
+	if err := writeFile(r.path("pipeline.yaml"), c.Pipeline); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -145,7 +147,7 @@ func (r *Round) begin(f fault, args, env []string) (*life, error) {
 	}
 	r.waiting.Starts++
 	r.lives++
-	return r.Engine.start(r.path(fmt.Sprintf("life-%03d.log", r.lives-1)), r.address, args, env)
+	return r.Engine.start(r.path(fmt.Sprintf("life-%03d", r.lives-1)), r.address, args, env)
 }
 
 // lead takes a life to its end and reports whether the input is done.

@@ -44,6 +44,9 @@ func Scenarios() []*Scenario {
 		{Name: "ingest", What: "HTTP with keys and repetitions, rows and windows into folders and a table", Make: ingestCase},
 		{Name: "alerts", What: "files, HTTP sink whose receiver fails now and then", Make: alertsCase},
 		{Name: "bucket", What: "files, windows by key, checkpoints in a bucket whose server fails now and then", Make: bucketCase},
+		{Name: "from-file", What: "files into every kind of sink", Make: fromFileCase},
+		{Name: "from-generate", What: "generate into every kind of sink", Make: fromGenerateCase},
+		{Name: "from-http", What: "HTTP into every kind of sink", Make: fromHTTPCase},
 		{Name: "bulk", What: "HTTP with large requests: the journal has several segments", Long: true, Make: bulkCase},
 		{Name: "table", What: "a table whose epochs do not fit into one batch", Long: true, Make: tableCase},
 	}

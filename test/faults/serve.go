@@ -159,11 +159,16 @@ func (l *load) post(ctx context.Context, key string, body []byte) (int, error) {
 type receiver struct {
 	server *http.Server
 	url    string
+	// patient receivers answer right every time.
+	patient bool
+	// refuses: rows are refused for good.
+	refuses bool
+	first   chan struct{} // closed with the first request
+	once    sync.Once
 
 	mu     sync.Mutex
 	rng    *rand.Rand          // guarded by mu
 	bodies map[string][]string // guarded by mu
-	calls  int                 // guarded by mu
 	stall  chan struct{}       // guarded by mu; not nil: answers wait until it is closed
 }
 
@@ -172,7 +177,7 @@ func newReceiver(seed uint64) (*receiver, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &receiver{url: "http://" + listener.Addr().String() + "/", rng: rand.New(rand.NewPCG(seed, 5)), bodies: map[string][]string{}}
+	v := &receiver{url: "http://" + listener.Addr().String() + "/", rng: rand.New(rand.NewPCG(seed, 5)), bodies: map[string][]string{}, first: make(chan struct{})}
 	v.server = &http.Server{Handler: v, ReadHeaderTimeout: time.Minute}
 	go v.server.Serve(listener) //nolint:errcheck // it ends with ErrServerClosed
 	return v, nil
@@ -180,11 +185,14 @@ func newReceiver(seed uint64) (*receiver, error) {
 
 // ServeHTTP takes one request.
 func (v *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	v.once.Do(func() { close(v.first) })
 	body, err := io.ReadAll(req.Body)
 	v.mu.Lock()
-	v.calls++
 	lot, stall := v.rng.IntN(100), v.stall
 	v.mu.Unlock()
+	if v.patient {
+		lot = 99
+	}
 	if stall != nil {
 		select {
 		case <-stall:
@@ -193,6 +201,9 @@ func (v *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		}
 	}
 	switch {
+	case v.refuses && lot >= 5:
+		http.Error(w, "not this one", http.StatusUnprocessableEntity)
+		return
 	case err != nil || lot < 2:
 		panic(http.ErrAbortHandler) // the connection ends without an answer
 	case lot < 5:

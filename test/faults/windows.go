@@ -113,6 +113,7 @@ type reading struct {
 	Time        any     `json:"ts"`
 	Temperature float64 `json:"temperature"`
 	Humidity    float64 `json:"humidity"`
+	AirQuality  int64   `json:"air_quality"`
 }
 
 func sameReadings(input string, output []string) error {

@@ -29,6 +29,10 @@ func run(args []string, out io.Writer) error {
 	names := flags.String("scenario", "", "scenarios, separated by commas; all by default")
 	points := flags.String("points", "", "the only failpoints to kill at, in turn, separated by commas")
 	visit := flags.Bool("visit", true, "kill at least once at each failpoint that a scenario reaches")
+	stall := flags.Duration("stall", 0, "let a receiver stand still for so long, too")
+	selftest := flags.Bool("selftest", false, "build the engine with seeded bugs, and look whether they are caught")
+	every := flags.Bool("every", false, "with -selftest: try every scenario on every bug")
+	bug := flags.String("bug", "", "with -selftest: only the bugs whose names begin so")
 	report := flags.String("report", "", "write the table to this file")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -38,6 +42,9 @@ func run(args []string, out io.Writer) error {
 		return err
 	}
 	defer os.RemoveAll(scratch)
+	if *selftest {
+		return selfTest(scratch, *bug, &faults.Selftest{Seed: *seed, Rounds: *rounds, Kills: *kills, All: *every, Out: out})
+	}
 	engine, err := build(scratch, "")
 	if err != nil {
 		return err
@@ -54,6 +61,11 @@ func run(args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if *stall > 0 {
+		if res.Stalled, err = faults.Stall(engine, filepath.Join(scratch, "stall"), *stall); err != nil {
+			return fmt.Errorf("a receiver that stands still: %w", err)
+		}
+	}
 	res.Table(out)
 	if *report != "" {
 		if err := write(*report, res, "make faults "+strings.Join(args, " ")); err != nil {
@@ -61,6 +73,27 @@ func run(args []string, out io.Writer) error {
 		}
 	}
 	return res.Err()
+}
+
+// selfTest looks whether the seeded bugs of the tree are caught.
+func selfTest(scratch, prefix string, s *faults.Selftest) (err error) {
+	if s.Engine, err = build(scratch, "seeded"); err != nil {
+		return err
+	}
+	all, err := faults.Bugs(".")
+	if err != nil {
+		return err
+	}
+	for _, b := range all {
+		if strings.HasPrefix(b.Name, prefix) {
+			s.Bugs = append(s.Bugs, b)
+		}
+	}
+	missed, err := s.Run()
+	if err == nil && len(missed) > 0 {
+		err = fmt.Errorf("not caught: %v", missed)
+	}
+	return err
 }
 
 // build builds the engine and finds an interpreter.
