@@ -42,6 +42,7 @@ func rootCmd() *cobra.Command {
 		queryCmd(),
 		checkpointCmd(),
 		savepointCmd(),
+		stateCmd(),
 		versionCmd(),
 		failpointsCmd(),
 	)

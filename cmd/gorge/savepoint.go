@@ -272,4 +272,3 @@ func dataDir(p *plan.Plan, named string) string {
 	}
 	return filepath.Join("gorge-data", p.Name)
 }
-

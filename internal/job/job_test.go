@@ -167,6 +167,7 @@ func (w collector) Close(_ context.Context, complete bool) error {
 type harness struct {
 	src  *lines
 	sink *collect
+	plan *plan.Plan
 	job  *job.Job
 }
 
@@ -216,6 +217,7 @@ func buildIn(ctx context.Context, t *testing.T, w *world, pipeline string, src *
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
+	h.plan = p
 	opts := job.Options{Parallelism: parallelism, BatchRows: rows, BlockBytes: 1 << 10, Log: slog.New(slog.DiscardHandler), Now: time.Now}
 	if w != nil {
 		p.Checkpoint.Interval, p.Checkpoint.Timeout, p.Checkpoint.Retain = time.Millisecond/2, time.Minute, 2
@@ -225,7 +227,7 @@ func buildIn(ctx context.Context, t *testing.T, w *world, pipeline string, src *
 	h.job, err = job.Build(ctx, p, job.Parts{
 		Connectors: map[string]connector.Registration{"mem": mem, "picky": picky, "late": late},
 		Formats:    map[string]codec.Format{"json": json.Format},
-		State:      func(l state.Layout, g keygroup.Range, _ bool) (job.KeyedState, error) { return memory.New(l, g), nil },
+		State:      func(l state.Layout, g keygroup.Range, _ bool) (job.KeyedState, error) { return countedState{memory.New(l, g)}, nil },
 	}, opts)
 	return h, err
 }

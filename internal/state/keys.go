@@ -226,3 +226,45 @@ func decodeValue(c *batch.Column, i int, b []byte) {
 		c.Int64s()[i] = int64(binary.LittleEndian.Uint64(b))
 	}
 }
+
+// Fits reports whether a key has the form of those that Encode makes, so that
+// Decode can read it: keys may come from a file.
+func (e *KeyEncoder) Fits(v batch.View, arena []byte) bool {
+	if len(e.kinds) == 1 {
+		return IsNullKey(v) || e.kinds[0].Views() || v.Len() == fixedLength(e.kinds[0])
+	}
+	if IsNullKey(v) {
+		return false
+	}
+	row := v.Bytes(arena)
+	for _, k := range e.kinds {
+		if len(row) == 0 {
+			return false
+		}
+		null := row[0] == 0
+		if row = row[1:]; null {
+			continue
+		}
+		n := uint64(fixedLength(k))
+		if k.Views() {
+			length, w := binary.Uvarint(row)
+			if w <= 0 {
+				return false
+			}
+			row, n = row[w:], length
+		}
+		if n > uint64(len(row)) {
+			return false
+		}
+		row = row[n:]
+	}
+	return len(row) == 0
+}
+
+// fixedLength returns the bytes of a value that is not text.
+func fixedLength(k batch.Kind) int {
+	if k == batch.Bool {
+		return 1
+	}
+	return 8
+}

@@ -164,3 +164,42 @@ func TestAKeyDoesNotDependOnItsBatch(t *testing.T) {
 		}
 	}
 }
+
+// FuzzFits holds that whatever Fits lets pass can be decoded, and that what was
+// decoded is encoded to a key again that fits.
+func FuzzFits(f *testing.F) {
+	f.Add([]byte{3, 1, 2, 3, 4, 5, 6, 7, 8})
+	f.Add([]byte{0x25, 1, 3, 'a', 'b', 'c', 0})
+	f.Fuzz(func(t *testing.T, in []byte) {
+		src := &bytesOf{in}
+		s := &batch.Schema{Time: -1}
+		var cols []int
+		for i := range int(src.byte())%3 + 1 {
+			k := kinds[int(src.byte())%len(kinds)]
+			s.Fields = append(s.Fields, batch.Field{Name: fmt.Sprint(i), Kind: k, Nullable: true})
+			cols = append(cols, i)
+		}
+		enc := state.NewKeyEncoder(s, cols)
+		k := state.Keys{}
+		view := batch.InlineView
+		if len(src.rest) > batch.InlineMax {
+			view = func(b []byte) batch.View { return batch.LongView(b, 0) }
+			k.Arena, k.Long = src.rest, true
+		}
+		k.Views = []batch.View{view(src.rest)}
+		if !enc.Fits(k.Views[0], k.Arena) {
+			return
+		}
+		b := batch.NewPool(s, 1).Get()
+		defer b.Release()
+		var to []*batch.Column
+		for i := range cols {
+			to = append(to, b.Col(i))
+		}
+		enc.Decode(&k, to, 0)
+		b.SetLen(1)
+		if again := enc.Encode(b); !enc.Fits(again.Views[0], again.Arena) {
+			t.Errorf("%x does not fit", again.Views[0].Bytes(again.Arena))
+		}
+	})
+}
