@@ -166,6 +166,9 @@ func (w *world) live(t *testing.T, pipeline string, src *lines, parallelism, row
 	if err == nil {
 		err = h.job.Run(ctx)
 	}
+	if n := cutsOut.Load(); n != 0 {
+		t.Fatalf("%d cuts were not released when the job ended with %v", n, err)
+	}
 	if err != nil && left.Load() > 0 {
 		t.Fatalf("the job failed by itself: %v", err)
 	}

@@ -37,7 +37,8 @@ type epochs struct {
 	status   checkpoint.Status                   // a copy for others
 	requests map[uint64]chan<- checkpoint.Answer // waiting for savepoints
 	nextID   uint64
-	left     int // sources that have not ended
+	left     int  // sources that have not ended
+	closed   bool // the job is over: what tasks still hand over is of no use
 }
 
 // output is what one sink of one task prepared.
@@ -206,11 +207,14 @@ func (e *epochs) ended() {
 // passed takes what task i hands over at a barrier.
 func (e *epochs) passed(i int, p task.Passage) {
 	e.mu.Lock()
-	ep := e.open[p.Epoch]
-	ep.passages[i] = p
-	e.stats.pass(p)
-	if ep.abandoned {
-		e.give(ep)
+	if ep := e.open[p.Epoch]; e.closed {
+		p.Release()
+	} else {
+		ep.passages[i] = p
+		e.stats.pass(p)
+		if ep.abandoned {
+			e.give(ep)
+		}
 	}
 	e.mu.Unlock()
 	handedOver.Hit()
@@ -255,6 +259,7 @@ func (e *epochs) abandon(a checkpoint.Abandon) {
 func (e *epochs) abandonAll() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.closed = true
 	for _, ep := range e.open {
 		ep.cut()
 		for i := range ep.passages {

@@ -227,7 +227,9 @@ func buildIn(ctx context.Context, t *testing.T, w *world, pipeline string, src *
 	h.job, err = job.Build(ctx, p, job.Parts{
 		Connectors: map[string]connector.Registration{"mem": mem, "picky": picky, "late": late},
 		Formats:    map[string]codec.Format{"json": json.Format},
-		State:      func(l state.Layout, g keygroup.Range, _ bool) (job.KeyedState, error) { return countedState{memory.New(l, g)}, nil },
+		State: func(l state.Layout, g keygroup.Range, _ bool) (job.KeyedState, error) {
+			return countedState{memory.New(l, g)}, nil
+		},
 	}, opts)
 	return h, err
 }
