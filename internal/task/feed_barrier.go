@@ -2,6 +2,7 @@ package task
 
 import (
 	"context"
+	"slices"
 
 	"github.com/gorge-stream/gorge/internal/batch"
 	"github.com/gorge-stream/gorge/internal/checkpoint"
@@ -150,6 +151,9 @@ func (f *Feed) Restore(at checkpoint.Source) error {
 		}
 		g.Newest[i], g.Ended[i] = s.Newest, s.Ended
 	}
+	if g.Mark == batch.MaxTime && slices.Contains(g.Ended, false) {
+		g.Mark = f.reopened(at)
+	}
 	f.gen.Restore(g)
 	f.blocks, f.known = at.Blocks, at.Blocks
 	first := at.Blocks - uint64(len(at.Recent))
@@ -161,4 +165,14 @@ func (f *Feed) Restore(at checkpoint.Source) error {
 		f.log[(first+uint64(k))%alignLag] = e
 	}
 	return nil
+}
+
+// reopened returns the watermark of a source that had come to its end and has new
+// splits: that of the rows it has had. At the end of time all that follows is late.
+func (f *Feed) reopened(at checkpoint.Source) batch.Time {
+	newest := batch.MinTime
+	for _, s := range at.Splits {
+		newest = max(newest, s.Newest)
+	}
+	return f.Time.Behind(newest)
 }

@@ -306,3 +306,22 @@ func TestBarriersDoNotHoldBackTime(t *testing.T) {
 		time.Sleep(5 * time.Minute) // the barriers that are left
 	})
 }
+
+// TestNewSplitsOfASourceThatHadEndedAreNotLate: another source went on, so that the
+// run did too, and there is a new file at the next start.
+func TestNewSplitsOfASourceThatHadEndedAreNotLate(t *testing.T) {
+	f := newFeed(newScript([]any{10, io.EOF}, []any{90, 95, io.EOF}), watermark.Config{MaxDisorder: 3})
+	at := checkpoint.Source{Name: "in", Watermark: batch.MaxTime, Blocks: 2, Splits: []checkpoint.Split{
+		{ID: "0", Ended: true, Blocks: 1, Largest: 10, Newest: 10}, {ID: "gone", Ended: true, Blocks: 1, Largest: 20, Newest: 20}}}
+	if err := f.Restore(at); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, f, "0 1@90 87", "1 1@95 92", "2 end -1 max")
+	_ = f.Close()
+	f = newFeed(newScript([]any{10, io.EOF}), watermark.Config{MaxDisorder: 3})
+	if err := f.Restore(at); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, f, "0 end -1 max")
+	_ = f.Close()
+}

@@ -32,6 +32,9 @@ type Config struct {
 	MaxAhead    int64 // 0: no clamp
 }
 
+// Behind returns the watermark of a split whose largest event time is newest.
+func (c Config) Behind(newest batch.Time) batch.Time { return minus(newest, c.MaxDisorder) }
+
 type split struct {
 	max     batch.Time // MinTime: no row yet
 	dry     bool
@@ -88,7 +91,7 @@ func (g *Generator) Current(now int64) batch.Time {
 			continue
 		}
 		ended = false
-		mark := minus(s.max, g.cfg.MaxDisorder)
+		mark := g.cfg.Behind(s.max)
 		if g.idle(s, now) {
 			quiet = max(quiet, mark)
 			continue
