@@ -27,14 +27,7 @@ func runState(ctx context.Context, e *env) ([]section, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys := 0
-	for _, cells := range oracle.Windows {
-		for _, c := range cells {
-			if c.Count > 0 {
-				keys++
-			}
-		}
-	}
+	keys := oracle.Cells()
 	bytes, rss, err := openWindow(ctx, e, f)
 	if err != nil {
 		return nil, err

@@ -19,7 +19,7 @@ import (
 )
 
 // jobs is the list of what can be measured.
-var jobs = []job{j1, j1Long, variants, footprint, stateSize, latency, checkpoints, recovery, kernels}
+var jobs = []job{j1, j1Long, variants, footprint, stateSize, latency, checkpoints, recovery, ingest, kernels}
 
 // job is one group of measurements.
 type job struct {

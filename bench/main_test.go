@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -153,6 +156,95 @@ func TestScrape(t *testing.T) {
 	m, err := scrape(t.Context(), srv.URL)
 	if err != nil || m[`a{kind="window"`] != 5 || m["b{"] != 1e6 || m["c"] != 7 {
 		t.Errorf("%v, %v", m, err)
+	}
+}
+
+func TestHistogram(t *testing.T) {
+	one := sample{
+		`d_bucket{phase="a",le="1"}`: 1, `d_bucket{phase="a",le="2"}`: 3, `d_bucket{phase="a",le="+Inf"}`: 4,
+		`d_sum{phase="a"}`: 10, `d_count{phase="a"}`: 4, `d_sum{phase="b"}`: 100, `d_count{phase="b"}`: 1,
+	}
+	h := histogramOf([]sample{one, one}, "d", `phase="a"`)
+	if h.mean() != 2.5 || h.quantile(0.25) != 1 || h.quantile(0.5) != 1.5 || h.quantile(1) != 2 {
+		t.Errorf("%+v: %v %v %v %v", h, h.mean(), h.quantile(0.25), h.quantile(0.5), h.quantile(1))
+	}
+}
+
+func TestLinkedInputIsThereSeveralTimes(t *testing.T) {
+	dir := t.TempDir()
+	f, err := dataset.Make(dir, dataset.Set{Style: dataset.Plain, Events: 1000, Devices: 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := linked(dir, f, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := filepath.Glob(in.path)
+	if err != nil || len(found) != 3 || in.events != 3000 || in.oracle.Cells() != 20 {
+		t.Errorf("%v, %d events, %v", found, in.events, err)
+	}
+}
+
+// TestPosterSendsAgainWhatIsRefused posts to a server that refuses every third request.
+func TestPosterSendsAgainWhatIsRefused(t *testing.T) {
+	var mu sync.Mutex
+	requests, lines := 0, map[string]int{}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		mu.Lock()
+		defer mu.Unlock()
+		requests++
+		if err != nil || requests%3 == 0 {
+			w.WriteHeader(http.StatusTooManyRequests)
+			return
+		}
+		for l := range strings.Lines(string(body)) {
+			lines[l]++
+		}
+		w.WriteHeader(http.StatusAccepted)
+		fmt.Fprint(w, "{}")
+	}))
+	defer srv.Close()
+	name := filepath.Join(t.TempDir(), "in")
+	var text strings.Builder
+	for i := range 250 {
+		fmt.Fprintln(&text, i)
+	}
+	if err := os.WriteFile(name, []byte(text.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	bodies, err := cutLines(name, 100)
+	if err != nil || len(bodies) != 3 {
+		t.Fatalf("%d bodies, %v", len(bodies), err)
+	}
+	took, retries, err := postAll(t.Context(), srv.Listener.Addr().String(), bodies, 2)
+	if err != nil || len(took) != 6 || retries == 0 || len(lines) != 250 {
+		t.Fatalf("%d answers, %d retries, %d lines, %v", len(took), retries, len(lines), err)
+	}
+	for l, n := range lines {
+		if n != 2 {
+			t.Errorf("%q came %d times", l, n)
+		}
+	}
+}
+
+func TestLastNumber(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"part-0000000009-1.csv", "part-0000000012-0.csv", ".pending", "part-run-0001.csv"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := lastNumber(dir, "part-", 10); err != nil || n != 12 {
+		t.Errorf("%d, %v, want 12", n, err)
+	}
+}
+
+func TestProbeDisk(t *testing.T) {
+	d, err := syncTimes(t.TempDir(), 4096, 10)
+	if err != nil || d.n != 10 || d.p50 <= 0 {
+		t.Errorf("%+v, %v", d, err)
 	}
 }
 

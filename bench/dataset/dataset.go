@@ -210,6 +210,19 @@ func (o *Oracle) Add(millis int64, device uint32, centi int32, null bool) {
 	}
 }
 
+// Cells returns the number of rows of the result.
+func (o *Oracle) Cells() int {
+	n := 0
+	for _, cells := range o.Windows {
+		for _, c := range cells {
+			if c.Count > 0 {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // Times returns the oracle of n copies of the events.
 func (o *Oracle) Times(n int) *Oracle {
 	out := &Oracle{Start: o.Start, Devices: o.Devices}
