@@ -154,7 +154,7 @@ func (s *epochSink) whole(marks []*mark, runs []*run) error {
 
 // lost is the error when staged rows are not there any more.
 func (s *epochSink) lost(m *mark, cause error) error {
-	return s.misfit("table/rows-lost", "%d rows of epoch %d of the table %s were decided and are not in %s any more",
+	return s.refuse("table/rows-lost", "%d rows of epoch %d of the table %s were decided and are not in %s any more",
 		m.rows, m.epoch, s.table.def.Name, s.table.store.dir).WithCause(cause)
 }
 

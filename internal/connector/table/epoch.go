@@ -196,7 +196,7 @@ func (s *epochSink) marks(c []connector.Committable) ([]*mark, error) {
 			err = fmt.Errorf("it is of the table with the number %d, this one has %d", m.table, s.table.def.ID)
 		}
 		if err != nil {
-			return nil, s.misfit("table/other-checkpoint", "the checkpoint is not of the table %s in %s", s.table.def.Name, s.table.store.dir).WithCause(err)
+			return nil, s.refuse("table/other-checkpoint", "the checkpoint is not of the table %s in %s", s.table.def.Name, s.table.store.dir).WithCause(err)
 		}
 		out = append(out, m)
 	}
@@ -220,15 +220,15 @@ func (s *epochSink) fits(last, applied uint64, marks []*mark) error {
 	}
 	switch {
 	case applied > after, len(marks) > 0 && applied > before && applied < after:
-		return s.misfit("table/ahead", "the table %s in %s holds epoch %d, the checkpoint ends with epoch %d", name, dir, applied, last)
+		return s.refuse("table/ahead", "the table %s in %s holds epoch %d, the checkpoint ends with epoch %d", name, dir, applied, last)
 	case applied < before:
-		return s.misfit("table/rows-lost", "the table %s in %s ends with epoch %d, and the checkpoint stands on its epoch %d: rows were lost", name, dir, applied, before)
+		return s.refuse("table/rows-lost", "the table %s in %s ends with epoch %d, and the checkpoint stands on its epoch %d: rows were lost", name, dir, applied, before)
 	}
 	return nil
 }
 
-// misfit is the error when store and checkpoint are not of the same time.
-func (s *epochSink) misfit(code diag.Code, format string, args ...any) *diag.Error {
+// refuse is the error when store and checkpoint are not of the same time.
+func (s *epochSink) refuse(code diag.Code, format string, args ...any) *diag.Error {
 	return diag.New(code, format, args...).
 		WithHint("a file of the store was damaged, or store and checkpoints are not of the same time: put back both from one backup, or start with --fresh, which keeps the rows that the table has and reads the input anew")
 }
