@@ -35,9 +35,12 @@ alerts=127.0.0.1:$(free_port)
 http=127.0.0.1:$(free_port)
 "$gorge" receive --listen "$alerts" >"$dir/alerts.ndjson" 2>"$dir/receiver.log" &
 receiver=$!
-RATE=$rate EVENTS=$((rate * seconds)) WINDOW=500ms ALERTS=http://$alerts/ OUT=$dir/scored.ndjson LATE=$dir/late.ndjson \
-	"$gorge" run examples/5-city-sensors/pipeline.yaml --http "$http" --data "$dir/city" --log-level warn 2>"$dir/engine.log" &
-engine=$!
+export RATE="$rate" EVENTS=$((rate * seconds)) WINDOW=500ms ALERTS="http://$alerts/" OUT="$dir/scored.ndjson" LATE="$dir/late.ndjson"
+start() {
+	"$gorge" run examples/5-city-sensors/pipeline.yaml --http "$http" --data "$dir/city" --log-level warn 2>>"$dir/engine.log" &
+	engine=$!
+}
+start
 
 # alerts, from JSON to a line for people
 readable() {
@@ -53,6 +56,7 @@ count() { if [ -e "$1" ]; then wc -l <"$1" | tr -d ' '; else echo 0; fi; }
 
 shown=0
 second=0
+half=$((seconds / 2))
 while kill -0 "$engine" 2>/dev/null; do
 	sleep 1
 	second=$((second + 1))
@@ -64,6 +68,12 @@ while kill -0 "$engine" 2>/dev/null; do
 	if [ "$second" -eq 6 ]; then
 		echo "  a query while it runs: gorge query by_device --key device_id=dev-0000007 --order desc --limit 4"
 		"$gorge" query by_device --key device_id=dev-0000007 --order desc --limit 4 --format table --addr "http://$http"
+	fi
+	if [ "$second" -eq "$half" ]; then
+		echo "  kill -9 $engine, half-way and without a warning. The same command again:"
+		kill -9 "$engine"
+		wait "$engine" 2>/dev/null || true
+		start
 	fi
 	if [ $((second % 5)) -eq 0 ]; then
 		echo "  after $second s: $have alerts, $(($(count "$dir/late.ndjson.partial") + $(count "$dir/late.ndjson"))) late rows set aside"
@@ -86,7 +96,15 @@ echo "the same from the table, now that the engine is gone: gorge query by_devic
 echo
 echo "late rows, which no window could take any more: $(count "$dir/late.ndjson")"
 echo "alerts, windows more than four deviations off: $(count "$dir/alerts.ndjson")"
+printf 'after the kill, '
 grep '^done:' "$dir/engine.log" || cat "$dir/engine.log"
+in_windows=$("$python" -c 'import json, sys; print(sum(json.loads(line)["n"] for line in sys.stdin))' <"$dir/scored.ndjson")
+echo
+echo "and after the kill -9 nothing is lost or doubled: $in_windows readings in windows + $(count "$dir/late.ndjson") late = $EVENTS that were made"
+if [ $((in_windows + $(count "$dir/late.ndjson"))) -ne "$EVENTS" ]; then
+	echo "demo.sh: the counts differ" >&2
+	exit 1
+fi
 if [ "$(count "$dir/broken.ndjson")" -ne 1 ] || [ "$(count "$dir/alerts.ndjson")" -eq 0 ]; then
 	echo "demo.sh: expected one broken reading and some alerts" >&2
 	exit 1
