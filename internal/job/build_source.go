@@ -3,6 +3,7 @@ package job
 import (
 	"context"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/gorge-stream/gorge/internal/checkpoint"
 	"github.com/gorge-stream/gorge/internal/codec"
@@ -44,6 +45,9 @@ func (b *builder) openSource(ctx context.Context, n *plan.Node, op *plan.Source)
 	if err == nil && len(splits) == 0 {
 		err = diag.New("run/no-splits", "source %s has nothing to read", n.Name)
 	}
+	if err == nil && b.keeper != nil {
+		err = nameable(n.Name, splits)
+	}
 	if err != nil {
 		_ = src.Close()
 		return nil, err
@@ -63,6 +67,18 @@ func (b *builder) openSource(ctx context.Context, n *plan.Node, op *plan.Source)
 		}
 	}
 	return s, nil
+}
+
+// nameable refuses splits that no manifest can name, because it is text: the next run
+// would take them for others.
+func nameable(source string, splits []connector.Split) error {
+	for _, s := range splits {
+		if !utf8.ValidString(s.ID) {
+			return diag.New("run/split-name", "source %s: the name %q is not UTF-8, so that no checkpoint can tell how far it was read", source, s.ID).
+				WithHint("rename it, or run without checkpoints: --checkpoint off")
+		}
+	}
+	return nil
 }
 
 // readColumns returns the declared columns that the plan needs, in the order of
