@@ -32,16 +32,29 @@ var guaranteeSinks = []edge{
 	{"table", "table", `table: {key: k}`},
 }
 
-// killTests are the tests that hold the cells, by "source -> sink": each kills
-// the engine again and again and compares the output with the input.
-var killTests = map[string]string{}
+// killTests returns the tests that hold the cells, by "source -> sink": each kills
+// the engine again and again and compares the output with the input. Nothing can
+// be compared of null, and standard input cannot be read again.
+func killTests() map[string]string {
+	out := map[string]string{}
+	for source, scenario := range map[string]string{"file": "from-file", "generate": "from-generate", "http": "from-http"} {
+		for _, sink := range []string{
+			"file, one file", "file, a folder", "file, delivery: at_least_once", "http", "http, batch: 100", "stdout", "table",
+			"dead letters of the data directory",
+		} {
+			out[source+" -> "+sink] = "TestTheEngineIsKilled/scenario/" + scenario
+		}
+	}
+	return out
+}
 
 // guaranteesPage writes what each pair of source and sink holds, as the planner finds it.
 func guaranteesPage(t *testing.T) []byte {
 	var b bytes.Buffer
 	b.WriteString("# What each pair of source and sink holds\n\n<!-- Made from the code: do not edit. -->\n\n" +
 		"This is what `gorge plan` finds for a pipeline of one source and one sink with checkpoints on: the guarantee after a crash of the engine, the link it comes from, and why.\n" +
-		"[Delivery](../concepts/delivery.md) explains the words. Steps between them change nothing: state is in every checkpoint. With `checkpoint: off` every path is `at_most_once`.\n\n" +
+		"[Delivery](../concepts/delivery.md) explains the words. Steps between them change nothing: state is in every checkpoint. With `checkpoint: off` every path is `at_most_once`.\n" +
+		"The last column names the test of `test/faults` that kills the engine in such a pipeline and compares the output with the input.\n\n" +
 		"| source | sink | guarantee | comes from | because | held by |\n|---|---|---|---|---|---|\n")
 	for _, source := range guaranteeSources {
 		for _, sink := range guaranteeSinks {
@@ -82,7 +95,7 @@ func guaranteePaths(t *testing.T, source, sink edge) (paths []plan.Path, refused
 var guaranteeLinks = map[string]string{"in": "source", "out": "sink", "dead_letters": "sink", "engine": "every link"}
 
 func guaranteeRow(b *bytes.Buffer, source, sink string, p plan.Path) {
-	test := killTests[source+" -> "+sink]
+	test := killTests()[source+" -> "+sink]
 	if test != "" {
 		test = "`" + test + "`"
 	}
