@@ -2,7 +2,7 @@
 # .tools and .venv inside the clone, in versions that scripts/tools.env and python/requirements-dev.txt pin.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint fuzz bench faults test-services clean tools venv
+.PHONY: help build demo test lint fuzz bench faults faults-selftest test-services clean tools venv
 
 # GNU make sets MAKEFLAGS for its children; go must see the environment as it is (GOPROXY, GOTOOLCHAIN, GOFLAGS).
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
@@ -28,9 +28,12 @@ fuzz: ## every fuzz target for FUZZTIME=10s; PACKAGE=./internal/codec/... narrow
 bench: build venv ## measure against DuckDB, Polars and a naive baseline (N=10000000 ROUNDS=3 JOBS=j1,...); table into bench/results
 	@scripts/bench.sh
 
-faults: venv ## kill the engine and compare with an oracle (SEED=1 ROUNDS=2 KILLS=8 SCENARIO=... POINTS=... REPORT=file.md)
+faults: venv ## kill the engine and compare with an oracle (SEED=1 ROUNDS=2 KILLS=8 SCENARIO=windows,... POINTS=... STALL=1m REPORT=file.md)
 	@go run ./test/faults/campaign -seed "$(or $(SEED),1)" -rounds "$(or $(ROUNDS),2)" -kills "$(or $(KILLS),8)" \
-		-scenario "$(SCENARIO)" -points "$(POINTS)" -report "$(REPORT)"
+		-scenario "$(SCENARIO)" -points "$(POINTS)" -visit=$(if $(SCENARIO)$(POINTS),false,true) -stall "$(or $(STALL),0s)" -report "$(REPORT)"
+
+faults-selftest: venv ## look whether make faults catches the seeded bugs (BUG=prefix)
+	@go run ./test/faults/campaign -selftest -seed "$(or $(SEED),1)" -rounds "$(or $(ROUNDS),3)" -kills "$(or $(KILLS),8)" -bug "$(BUG)"
 
 test-services: build tools venv ## the whole program at size: demo without a terminal, end-to-end tests with millions of events, a real S3 server
 	@scripts/test-services.sh

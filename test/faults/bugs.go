@@ -34,7 +34,6 @@ var byKills = map[string][]string{
 	"disk-tombstone-forgotten":             {"disk"},
 	"file-part-renamed-before-decision":    {"windows"},
 	"file-renamed-before-decision":         {"windows"},
-	"file-truncation-forgotten":            {"windows"},
 	"http-acknowledge-what-was-placed":     {"ingest"},
 	"http-cursor-ahead-of-answer":          {"alerts"},
 	"http-key-without-file":                {"alerts"},

@@ -81,6 +81,9 @@ func (c *Campaign) survey(res *Result, s *Scenario) error {
 	return c.round(res, s, c.Seed+surveySeed, surveyKills, nil)
 }
 
+// maxWrong ends a campaign: what each wrong round leaves fills the disk.
+const maxWrong = 25
+
 // The faults of a survey, and those of a round that visits failpoints.
 const (
 	surveyKills = 2
@@ -142,6 +145,9 @@ func (c *Campaign) round(res *Result, s *Scenario, seed uint64, kills int, focus
 			f.Replay += " POINTS=" + strings.Join(focus, ",")
 		}
 		res.Wrong = append(res.Wrong, f)
+		if len(res.Wrong) == maxWrong {
+			return res.Err()
+		}
 		c.log("  WRONG: %v\n  kept in %s\n  replay: %s", err, dir, f.Replay)
 		err = nil
 	}

@@ -100,8 +100,8 @@ func (r *Round) checkCells(cells []cell, receivers []*receiver) error {
 		func() error { return exactly("the folder", all, parts(r.path("folder"))...) },
 		func() error { return r.atLeast("the loose folder", all, r.path("loose", "part-*")) },
 		func() error { return r.atLeast("what was printed", some, r.path("life-*.out")) },
-		func() error { return receivers[0].cells("single requests", some, true) },
-		func() error { return receivers[1].cells("batches", some, false) },
+		func() error { return receivers[0].cells("single requests", some) },
+		func() error { return receivers[1].cells("batches", some) },
 		func() error { return r.cellLetters(some) },
 		func() error {
 			if _, err := os.Stat(r.path("one.ndjson")); err != nil && r.Scenario.Name == "from-http" {
@@ -170,9 +170,8 @@ func (r *Round) cellTable(cells []cell) error {
 	return sameCounts("the table", want, tally(got, func(c cell) string { return c.ID }))
 }
 
-// cells compares what a receiver has got, when it drops repetitions of a key; with
-// batches rows may come again in another one.
-func (v *receiver) cells(what string, want map[cell]int, exact bool) error {
+// cells compares what a receiver has got, when it drops repetitions of a key.
+func (v *receiver) cells(what string, want map[cell]int) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	got := map[cell]int{}
@@ -190,10 +189,7 @@ func (v *receiver) cells(what string, want map[cell]int, exact bool) error {
 			got[c]++
 		}
 	}
-	if exact {
-		return sameCounts(what, want, got)
-	}
-	return coversCounts(what, want, got)
+	return sameCounts(what, want, got)
 }
 
 // cellLetters holds that every row that was refused is a dead letter once: those that
@@ -241,7 +237,7 @@ func cellsOf(rows []row) func() ([]cell, error) {
 }
 
 func fromFileCase(r *Round) (*Case, error) {
-	rows := makeRows(r.rng, 25_000, 300)
+	rows := makeRows(r.rng, r.size(4_000), 300)
 	if err := writeRows(r.rng, r.path("in"), 3, rows, nil); err != nil {
 		return nil, err
 	}
@@ -257,7 +253,7 @@ steps:
 }
 
 func fromGenerateCase(r *Round) (*Case, error) {
-	args := []string{"generate", "--rate", "20000", "--events", "25000", "--devices", "300", "--seed", fmt.Sprint(r.rng.Uint64N(1 << 30)), "--start", "2025-10-09T08:53:20Z"}
+	args := []string{"generate", "--rate", "20000", "--events", fmt.Sprint(r.size(5_000)), "--devices", "300", "--seed", fmt.Sprint(r.rng.Uint64N(1 << 30)), "--start", "2025-10-09T08:53:20Z"}
 	source := fmt.Sprintf(`name: cells
 sources:
   in:
@@ -284,7 +280,7 @@ steps:
 }
 
 func fromHTTPCase(r *Round) (*Case, error) {
-	const waves = 12
+	waves := r.size(3)
 	rows := makeRows(r.rng, waves*clients*requests*batch, 300)
 	c, running, err := r.cellCaseOf(fmt.Sprintf(`name: cells
 sources:

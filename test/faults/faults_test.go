@@ -2,6 +2,8 @@ package faults
 
 import (
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -101,6 +103,53 @@ func reached(t *testing.T, names []string, by map[string]bool) {
 	for prefix := range elsewhere {
 		if !used[prefix] {
 			t.Errorf("there is no failpoint %s...: remove it from elsewhere", prefix)
+		}
+	}
+}
+
+// TestTheScenariosOfTheGuaranteesExist holds that the tests that the page of
+// guarantees names are run.
+func TestTheScenariosOfTheGuaranteesExist(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(engine.Root(), "docs", "reference", "guarantees.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile(`TestTheEngineIsKilled/scenario/([a-z-]+)`).FindAllStringSubmatch(string(page), -1)
+	if len(named) == 0 {
+		t.Error("the page names no kill test")
+	}
+	for _, m := range named {
+		if s, err := Named(m[1]); err != nil || s.Long {
+			t.Errorf("the page names %s, which no test runs", m[0])
+		}
+	}
+}
+
+// TestEverySeededBugIsTried holds that each seeded bug is named by a test of its
+// package, which has to catch it, or is one that kills alone show.
+func TestEverySeededBugIsTried(t *testing.T) {
+	bugs, err := Bugs(engine.Root())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(bugs) < 20 {
+		t.Errorf("the tree has only %d seeded bugs", len(bugs))
+	}
+	known := map[string]bool{}
+	for _, b := range bugs {
+		known[b.Name] = true
+		if len(b.Tests) == 0 && len(b.Scenarios) == 0 {
+			t.Errorf("no test of %s names the seeded bug %s", b.Folder, b.Name)
+		}
+	}
+	for name, scenarios := range byKills {
+		if !known[name] {
+			t.Errorf("there is no seeded bug %s", name)
+		}
+		for _, s := range scenarios {
+			if _, err := Named(s); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
 		}
 	}
 }

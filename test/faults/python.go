@@ -21,7 +21,7 @@ def grade(total, v):
 `
 
 func pythonCase(r *Round) (*Case, error) {
-	rows := makeRows(r.rng, 30_000, 100)
+	rows := makeRows(r.rng, r.size(6_000), 100)
 	if err := writeRows(r.rng, r.path("in"), 3, rows, nil); err != nil {
 		return nil, err
 	}
@@ -98,7 +98,7 @@ type letter struct {
 
 // lettersCase has lines between the rows that cannot be decoded.
 func lettersCase(r *Round) (*Case, error) {
-	rows := makeRows(r.rng, 50_000, 200)
+	rows := makeRows(r.rng, r.size(8_000), 200)
 	bad := map[string]int{}
 	err := writeRows(r.rng, r.path("in"), 3, rows, func() string {
 		line := fmt.Sprintf(`{"id": %d, "k": broken %d`, len(bad), r.rng.Int())

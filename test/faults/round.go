@@ -51,6 +51,9 @@ func (r *Round) path(elem ...string) string {
 
 func writeFile(path, text string) error { return os.WriteFile(path, []byte(text), 0o644) }
 
+// size returns how much input a round needs, of which a life deals with so much.
+func (r *Round) size(life int) int { return life * (1 + max(2, r.Kills)) }
+
 // Run runs the round. The error says what is wrong with the engine.
 func (r *Round) Run() (Outcome, error) {
 	r.rng = rand.New(rand.NewPCG(r.Seed, 0x60126e))

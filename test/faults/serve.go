@@ -25,7 +25,7 @@ const (
 
 // ingestCase sends rows by HTTP, each request under a key, again and again until it
 // is accepted, and now and then once more although it was.
-func ingestCase(r *Round) (*Case, error) { return ingest(r, 20, 0) }
+func ingestCase(r *Round) (*Case, error) { return ingest(r, r.size(4), 0) }
 
 // bulkCase is the same with fewer requests, each of which has a megabyte that no column takes.
 func bulkCase(r *Round) (*Case, error) { return ingest(r, 3, 1<<20/batch) }
@@ -221,7 +221,7 @@ func (v *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 
 // alertsCase sends rows to a receiver.
 func alertsCase(r *Round) (*Case, error) {
-	rows := makeRows(r.rng, 40_000, 200)
+	rows := makeRows(r.rng, r.size(7_000), 200)
 	if err := writeRows(r.rng, r.path("in"), 3, rows, nil); err != nil {
 		return nil, err
 	}

@@ -83,7 +83,8 @@ func rescaled(r *Round) func() []string {
 
 // filterCase is a generator at a fixed rate: what it makes is known from gorge generate.
 func filterCase(r *Round) (*Case, error) {
-	const rate, events = 70_000, 80_000
+	const rate = 70_000
+	events := r.size(15_000)
 	seed := r.rng.Uint64N(1 << 30)
 	text := fmt.Sprintf(`name: filter
 sources:
@@ -155,7 +156,7 @@ func diskCase(r *Round) (*Case, error) {
 // windowCase reads several files, and writes rows as they are and windows over
 // them, both into a folder and one file. more is added to the pipeline file.
 func windowCase(r *Round, more string, args func() []string) (*Case, error) {
-	rows := makeRows(r.rng, 50_000, 300)
+	rows := makeRows(r.rng, r.size(8_000), 300)
 	if err := writeRows(r.rng, r.path("in"), 4, rows, nil); err != nil {
 		return nil, err
 	}

@@ -9,7 +9,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"time"
 
 	"github.com/gorge-stream/gorge/test/faults"
 )
@@ -57,6 +59,15 @@ func run(args []string, out io.Writer) error {
 		fmt.Fprintln(out, "SKIPPED: scenarios with Python: no interpreter with NumPy; run make venv, or set GORGE_PYTHON")
 		c.Scenarios = faults.WithoutPython(c.Scenarios)
 	}
+	command := "campaign " + strings.Join(args, " ")
+	if *report != "" {
+		// A long campaign leaves its figures also when it is ended early.
+		c.Done = func(res *faults.Result) {
+			if err := write(*report, res, command); err != nil {
+				fmt.Fprintln(out, err)
+			}
+		}
+	}
 	res, err := c.Run()
 	if err != nil {
 		return err
@@ -68,7 +79,7 @@ func run(args []string, out io.Writer) error {
 	}
 	res.Table(out)
 	if *report != "" {
-		if err := write(*report, res, "make faults "+strings.Join(args, " ")); err != nil {
+		if err := write(*report, res, command); err != nil {
 			return err
 		}
 	}
@@ -143,7 +154,29 @@ func write(path string, res *faults.Result, command string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(f, "# Faults of %s\n\n`%s`, %v\n\n", res.Begun.Format("2006-01-02"), command, res.Took.Round(1e9))
+	fmt.Fprintf(f, "# Faults of %s\n\nMachine: %s, %d processors, Linux %s, %s. Commit %s.\n\n`go run ./test/faults/%s`: %v\n\n", res.Begun.Format("2006-01-02"),
+		processor(), runtime.NumCPU(), firstLine("uname", "-r"), runtime.Version(), firstLine("git", "describe", "--always", "--dirty"), command, res.Took.Round(time.Second))
 	res.Table(f)
 	return f.Close()
+}
+
+// processor returns the name of the processor.
+func processor() string {
+	b, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return "unknown"
+	}
+	_, rest, _ := strings.Cut(string(b), "model name")
+	name, _, _ := strings.Cut(strings.TrimLeft(rest, "\t :"), "\n")
+	return name
+}
+
+// firstLine returns the first line that a command prints.
+func firstLine(name string, args ...string) string {
+	b, err := exec.Command(name, args...).Output()
+	if err != nil {
+		return "unknown"
+	}
+	line, _, _ := strings.Cut(string(b), "\n")
+	return line
 }
