@@ -111,7 +111,7 @@ func preloaded(keys, batches int) []*batch.Batch {
 	return out
 }
 
-func benchPlan(b testing.TB, src connector.Source, sink connector.SinkWriter, cores int) *job.Job {
+func benchPlan(b testing.TB, src connector.Source, sink connector.SinkWriter, cores int, change ...func(*plan.Plan, *job.Parts, *job.Options)) *job.Job {
 	b.Helper()
 	columns := func(*spec.Values) []spec.Column {
 		return []spec.Column{{Name: "k", Kind: batch.String}, {Name: "ts", Kind: batch.Timestamp}, {Name: "v", Kind: batch.Float64}}
@@ -130,11 +130,16 @@ func benchPlan(b testing.TB, src connector.Source, sink connector.SinkWriter, co
 	if err != nil {
 		b.Fatal(err)
 	}
-	j, err := job.Build(context.Background(), p, job.Parts{
+	parts := job.Parts{
 		Connectors: map[string]connector.Registration{"mem": reg},
 		Formats:    map[string]codec.Format{"json": json.Format},
 		State:      func(l state.Layout, g keygroup.Range, _ bool) (job.KeyedState, error) { return memory.New(l, g), nil },
-	}, job.Options{Parallelism: cores, BatchRows: 4096, BlockBytes: 1 << 18, Log: slog.New(slog.DiscardHandler), Now: time.Now})
+	}
+	opts := job.Options{Parallelism: cores, BatchRows: 4096, BlockBytes: 1 << 18, Log: slog.New(slog.DiscardHandler), Now: time.Now}
+	for _, f := range change {
+		f(p, &parts, &opts)
+	}
+	j, err := job.Build(context.Background(), p, parts, opts)
 	if err != nil {
 		b.Fatal(err)
 	}
