@@ -7,6 +7,7 @@ import (
 	"github.com/gorge-stream/gorge/internal/batch"
 	"github.com/gorge-stream/gorge/internal/connector"
 	"github.com/gorge-stream/gorge/internal/exchange"
+	"github.com/gorge-stream/gorge/internal/failpoint"
 	"github.com/gorge-stream/gorge/internal/operator"
 	"github.com/gorge-stream/gorge/internal/state"
 )
@@ -182,7 +183,7 @@ func (c *Chain) Barrier(b exchange.Barrier, send bool, aligned time.Duration) er
 		case n.Sink != nil:
 			err = n.Refused.first(n.Sink.Flush(c.ctx))
 		case n.Cut != nil:
-			p.Cuts[i], err = n.Cut(b.Full)
+			p.Cuts[i], err = n.Cut(b.Full && !failpoint.Bug("task-first-cut-not-full"))
 		}
 		if err != nil {
 			p.Release()

@@ -9,6 +9,7 @@ import (
 	"github.com/gorge-stream/gorge/internal/connector"
 	"github.com/gorge-stream/gorge/internal/diag"
 	"github.com/gorge-stream/gorge/internal/exchange"
+	"github.com/gorge-stream/gorge/internal/failpoint"
 	"github.com/gorge-stream/gorge/internal/watermark"
 )
 
@@ -108,6 +109,9 @@ func (f *Feed) note() {
 // cut completes what was noted, when all blocks before the barrier are folded. The
 // caller holds mu.
 func (f *Feed) cut() checkpoint.Source {
+	if failpoint.Bug("task-positions-of-later-blocks") {
+		f.note()
+	}
 	out := f.noted
 	for n := out.Blocks - min(out.Blocks, alignLag); n < out.Blocks; n++ {
 		e := f.log[n%alignLag]

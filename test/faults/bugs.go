@@ -24,9 +24,7 @@ type Bug struct {
 
 // byKills tells the scenarios that catch a bug by kills alone.
 var byKills = map[string][]string{
-	"checkpoint-collect-what-is-named":     {"windows", "rescale"},
 	"checkpoint-commit-before-decision":    {"windows"},
-	"checkpoint-finish-before-commit":      {"windows"},
 	"checkpoint-persist-before-all-passed": {"windows"},
 	"disk-dropped-rows-stay":               {"disk"},
 	"disk-evicted-change-forgotten":        {"disk"},
@@ -44,14 +42,16 @@ var byKills = map[string][]string{
 	"http-named-file-deleted":              {"alerts"},
 	"http-send-before-decision":            {"alerts"},
 	"journal-keys-forgotten-at-start":      {"ingest"},
-	"journal-keys-forgotten-at-trim":       {"ingest"},
-	"journal-trim-too-much":                {"ingest"},
+	"journal-keys-forgotten-at-trim":       {"bulk"},
+	"journal-trim-too-much":                {"bulk"},
 	"memory-marks-lost-on-grow":            {"windows"},
 	"memory-recreated-pane-not-new":        {"windows"},
 	"memory-tombstone-forgotten":           {"windows"},
 	"snapshot-empty-base-is-not-written":   {"windows"},
 	"snapshot-new-pane-keeps-its-birth":    {"windows"},
 	"snapshot-pane-of-another-life":        {"windows"},
+	"task-first-cut-not-full":              {"windows", "rescale"},
+	"task-positions-of-later-blocks":       {"windows"},
 	"table-applied-before-decision":        {"from-generate"},
 	"table-epoch-outside-of-the-batch":     {"from-generate"},
 	"table-leftovers-kept":                 {"from-generate"},
