@@ -17,7 +17,8 @@
 //	    still handed out, and then the split ends. A source with a journal is not
 //	    drained: what it has accepted is there at the next start.
 //	H5  The sink repeats a request only with the same body and the same
-//	    Idempotency-Key, which follows from the rows alone.
+//	    Idempotency-Key. With epochs both come from a file of the outbox (O1 to O4 of
+//	    type outbox), else the key follows from the rows alone.
 //	H6  A row that the other side refuses for good becomes a dead letter; no row
 //	    is given up silently.
 //	H7  Blocks from the journal are cut by what it holds alone: by its groups, the
@@ -27,6 +28,7 @@
 //	    durable, and not taken again. Keys outlive crashes and released requests.
 //
 // Goroutines: the source has none of its own but the writer of its journal; its
-// handler runs in those of the server. The sink has one per request in flight, at most in_flight; they end in
-// Flush, or in Close by cancellation.
+// handler runs in those of the server. The sink has one per request in flight, at
+// most in_flight, and with epochs one that reads the outbox; they end in Flush, or
+// in Close by cancellation.
 package httpio

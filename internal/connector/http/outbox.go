@@ -170,17 +170,15 @@ func (s *outbox) decode(raw []connector.Committable) (decided, error) {
 	return d, nil
 }
 
-// settleFolder checks that the files are there that are owed, and deletes the others:
+// settleFolder checks the files that are owed, and deletes the others:
 // nobody decided on them, or they were answered.
 func (s *outbox) settleFolder(owed []parcel) error {
 	keep := map[string]bool{}
 	for i := range owed {
 		keep[owed[i].File] = true
-		f, _, err := s.openParcel(&owed[i])
-		if err != nil {
+		if err := s.verify(&owed[i]); err != nil {
 			return err
 		}
-		_ = f.Close() // nothing was written
 	}
 	names, err := s.fs.List(s.dir())
 	if err != nil {
@@ -224,6 +222,25 @@ func (s *outbox) openParcel(p *parcel) (vfs.File, *boxReader, error) {
 		return nil, nil, s.unreadable(path, err)
 	}
 	return f, r, nil
+}
+
+// verify reads a file to its end, so that what is damaged is known before anything of it is sent.
+func (s *outbox) verify(p *parcel) error {
+	f, r, err := s.openParcel(p)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }() // nothing was written
+	for err == nil {
+		err = r.next(&boxed{})
+	}
+	if errors.Is(err, io.EOF) && r.requests == p.Requests && r.rows == p.Rows {
+		return nil
+	}
+	if errors.Is(err, io.EOF) {
+		err = fmt.Errorf("%w: it does not hold what the checkpoint says", errNoOutbox)
+	}
+	return s.unreadable(s.fs.PathJoin(s.root, filepath.FromSlash(p.File)), err)
 }
 
 // Writer makes the writer. One writer gets all rows.
@@ -383,7 +400,7 @@ func (s *outbox) halt() {
 
 // note keeps the cursors as they are now, for the checkpoint that was committed last.
 func (s *outbox) note() error {
-	if s.failure() != nil || len(s.parcels) == 0 {
+	if failed := s.failure() != nil; failed || len(s.parcels) == 0 {
 		return nil // it was reported, or nothing is named
 	}
 	l := ledger{Epoch: s.committed}

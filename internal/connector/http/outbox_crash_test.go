@@ -69,18 +69,18 @@ func newWorld(base *vfs.MemFS, now truth, seed uint64) *world {
 	}
 	w.fs = errorfs.Wrap(base, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite || op.Kind == errorfs.OpOpen {
-			w.instant(fmt.Sprintf("operation kind %d on %s", op.Kind, op.Path))
-			w.removed = w.sticky && op.Kind == errorfs.OpRemove
+			w.instant(fmt.Sprintf("operation kind %d on %s", op.Kind, op.Path), op.Kind == errorfs.OpRemove)
 		}
 		return nil
 	}))
 	return w
 }
 
-// instant keeps what a power cut would leave now.
-func (w *world) instant(what string) {
+// instant keeps what a power cut would leave now, before something is deleted or another thing happens.
+func (w *world) instant(what string, deletes bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	defer func() { w.removed = w.sticky && deletes }()
 	if !w.keep {
 		return
 	}
@@ -89,7 +89,11 @@ func (w *world) instant(what string) {
 			_ = errors.Join(d.Sync(), d.Close())
 		}
 	}
-	for _, percent := range []int{0, 50, 100} {
+	percents := []int{0, 50, 100}
+	if !strings.HasPrefix(what, "operation") {
+		percents = percents[1:2]
+	}
+	for _, percent := range percents {
 		what := fmt.Sprintf("power cut %d: %s, epoch %d, %d rows decided, %d %% kept", len(w.instants), what, w.now.last, w.now.rows, percent)
 		fs := w.base.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rand.New(rand.NewPCG(uint64(len(w.instants)), 2))})
 		w.instants = append(w.instants, instant{what, fs, w.now.clone()})
@@ -109,7 +113,7 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.instant("a request is under way")
+	w.instant("a request is under way", false)
 	w.mu.Lock()
 	delay, fate := time.Duration(w.rng.IntN(300))*time.Millisecond, w.rng.IntN(10)
 	w.mu.Unlock()
@@ -292,7 +296,7 @@ func (w *world) history(t testing.TB, set map[string]any) error {
 		w.mu.Lock()
 		d := time.Duration(w.rng.IntN(500)) * time.Millisecond
 		w.mu.Unlock()
-		time.Sleep(d)
+		<-time.After(d)
 	}
 	for start := range 3 {
 		l, err := w.start(t, set)
@@ -392,7 +396,7 @@ func sweep(t *testing.T, seed uint64, sticky bool, set map[string]any) {
 // TestNoPowerCutLosesOrRepeatsAnAlert looks at everything that was decided before a
 // power cut: each row arrives under one key, or becomes one dead letter.
 func TestNoPowerCutLosesOrRepeatsAnAlert(t *testing.T) {
-	for seed := range uint64(3) {
+	for seed := range uint64(2) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { sweep(t, seed, seed == 1, slowly) })
 	}
 }

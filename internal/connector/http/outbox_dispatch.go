@@ -2,7 +2,7 @@ package httpio
 
 import (
 	"context"
-	"io"
+	"path/filepath"
 
 	"github.com/gorge-stream/gorge/internal/failpoint"
 )
@@ -135,7 +135,7 @@ func (s *outbox) send(ctx context.Context, p *sending) error {
 	}
 	defer func() { _ = f.Close() }() // nothing was written
 	from := p.Next                   // nothing of it is under way
-	for {
+	for r.requests < p.Requests {
 		var b *boxed
 		select {
 		case b = <-s.slots:
@@ -146,10 +146,7 @@ func (s *outbox) send(ctx context.Context, p *sending) error {
 		switch {
 		case err != nil:
 			s.slots <- b
-			if err == io.EOF { //nolint:errorlint // it comes unwrapped
-				return nil
-			}
-			return s.unreadable(s.fs.PathJoin(s.root, p.File), err)
+			return s.unreadable(s.fs.PathJoin(s.root, filepath.FromSlash(p.File)), err)
 		case r.requests <= from:
 			s.pass(p, b.size)
 			s.slots <- b
@@ -160,6 +157,7 @@ func (s *outbox) send(ctx context.Context, p *sending) error {
 			return err
 		}
 	}
+	return nil
 }
 
 // pass counts a request that was answered before this start.
