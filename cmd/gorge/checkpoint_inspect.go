@@ -144,9 +144,13 @@ func opaque(data []byte) string {
 	if len(data) > most {
 		data, more = data[:most], "..."
 	}
-	s := string(data)
+	return legible(string(data)) + more
+}
+
+// legible quotes a text that a terminal would not show as it is.
+func legible(s string) string {
 	if utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0 {
-		return s + more
+		return s
 	}
-	return strconv.Quote(s) + more
+	return strconv.Quote(s)
 }

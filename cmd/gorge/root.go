@@ -43,6 +43,7 @@ func rootCmd() *cobra.Command {
 		checkpointCmd(),
 		savepointCmd(),
 		stateCmd(),
+		deadletterCmd(),
 		versionCmd(),
 		failpointsCmd(),
 	)

@@ -16,8 +16,8 @@ import (
 // Every file in it whose name does not begin with a point holds letters.
 const DeadLettersDir = "dead-letters"
 
-// currentLetters is the file in it that jobs without checkpoints append to.
-const currentLetters = "current.ndjson"
+// CurrentLetters is the file in it that jobs without checkpoints append to.
+const CurrentLetters = "current.ndjson"
 
 // DeadLetters is the sink of dead letters for files that name none: parts in the
 // data directory. It makes its folder with the first letter, so that runs without
@@ -30,7 +30,7 @@ var DeadLetters = connector.Registration{
 		return delivery.Promise{Guarantee: delivery.ExactlyOnce, Why: partsWhy}
 	},
 	NewSink: func(_ *spec.Values, env connector.SinkEnv) (connector.SinkWriter, error) {
-		return &appender{target: lettersTarget(env), path: filepath.Join(env.DataDir, DeadLettersDir, currentLetters)}, nil
+		return &appender{target: lettersTarget(env), path: filepath.Join(env.DataDir, DeadLettersDir, CurrentLetters)}, nil
 	},
 	NewEpochSink: func(_ *spec.Values, env connector.SinkEnv) (connector.Sink, error) {
 		s := newFolder(lettersTarget(env))
@@ -40,7 +40,7 @@ var DeadLetters = connector.Registration{
 }
 
 func lettersTarget(env connector.SinkEnv) target {
-	t := target{path: filepath.Join(env.DataDir, DeadLettersDir), letters: true, extension: strings.TrimPrefix(currentLetters, "current"),
+	t := target{path: filepath.Join(env.DataDir, DeadLettersDir), letters: true, extension: strings.TrimPrefix(CurrentLetters, "current"),
 		header: env.Header, footer: env.Footer, fs: env.FS, log: env.Log}
 	if t.log == nil {
 		t.log = slog.New(slog.DiscardHandler)
