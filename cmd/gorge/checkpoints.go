@@ -37,6 +37,9 @@ func (f *checkpointFlags) check(p *plan.Plan) error {
 		return diag.New("cli/checkpoint", "--fresh and --from are about checkpoints, which are off").
 			WithHint("leave out --checkpoint off and checkpoint: off, or the flag")
 	}
+	if f.fresh && (len(f.rename) > 0 || f.dropState) {
+		return diag.New("cli/checkpoint", "--fresh starts from nothing, so that there is nothing to rename or to drop").WithHint("leave out --fresh, or --rename and --drop-state")
+	}
 	if f.fresh && f.from != "" {
 		return diag.New("cli/checkpoint", "--fresh starts from nothing and --from from a checkpoint").WithHint("name one of them")
 	}
@@ -141,8 +144,8 @@ func isEpoch(from string) bool {
 func savepointAt(ctx context.Context, own checkpoint.Store, from string) (*checkpoint.Manifest, checkpoint.Store, error) {
 	store := own
 	epoch, err := strconv.ParseUint(from, 10, 64)
-	if err != nil {
-		epoch = 0
+	numbered := err == nil
+	if !numbered {
 		if store, err = readStore(ctx, from); err != nil {
 			return nil, nil, err
 		}
@@ -151,7 +154,7 @@ func savepointAt(ctx context.Context, own checkpoint.Store, from string) (*check
 	if err != nil {
 		return nil, nil, err
 	}
-	if epoch > 0 {
+	if numbered {
 		m, err := h.Load(epoch)
 		return m, store, err
 	}

@@ -263,7 +263,12 @@ func (k *keeper) choose(c *Checkpoints, latest *checkpoint.Manifest, needs check
 			WithHint("give each pipeline a data directory of its own, or start anew with --fresh")
 	}
 	if m.Finished || len(m.Sources) == 0 {
-		return nil // the run had come to its end, or never got as far as its first epoch
+		// The run had come to its end, or never got as far as its first epoch.
+		if c.From != nil {
+			return diag.New("run/from-nothing", "there is nothing to go on from in the checkpoint of epoch %d: the input had ended, or had not begun", m.Epoch).
+				WithHint("gorge checkpoint list shows the others; --fresh starts anew, and makes all output again")
+		}
+		return nil
 	}
 	p := checkpoint.PlanState(m, needs, c.Rename)
 	if err := p.Err(c.DropState); err != nil {
