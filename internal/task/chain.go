@@ -7,7 +7,6 @@ import (
 	"github.com/gorge-stream/gorge/internal/batch"
 	"github.com/gorge-stream/gorge/internal/connector"
 	"github.com/gorge-stream/gorge/internal/exchange"
-	"github.com/gorge-stream/gorge/internal/failpoint"
 	"github.com/gorge-stream/gorge/internal/operator"
 	"github.com/gorge-stream/gorge/internal/state"
 )
@@ -183,7 +182,7 @@ func (c *Chain) Barrier(b exchange.Barrier, send bool, aligned time.Duration) er
 		case n.Sink != nil:
 			err = n.Refused.first(n.Sink.Flush(c.ctx))
 		case n.Cut != nil:
-			p.Cuts[i], err = n.Cut(b.Full && !failpoint.Bug("task-first-cut-not-full"))
+			p.Cuts[i], err = n.Cut(b.Full)
 		}
 		if err != nil {
 			p.Release()

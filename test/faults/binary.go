@@ -2,12 +2,14 @@ package faults
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // Engine is a binary under test, and what its lives are started with.
@@ -15,7 +17,11 @@ type Engine struct {
 	Path   string
 	Python string   // an interpreter with NumPy; "" when there is none
 	Env    []string // added to the environment of each life
+	// Patience is for how long a life may take for anything; 0 for the default.
+	Patience time.Duration
 }
+
+func (e *Engine) patience() time.Duration { return cmp.Or(e.Patience, defaultPatience) }
 
 // Build builds the engine from the tree into dir; tags is "" or "seeded".
 func Build(root, dir, tags string) (string, error) {

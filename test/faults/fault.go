@@ -120,7 +120,7 @@ func (f fault) strike(l *life) (struck bool, started time.Duration, err error) {
 			return false, started, nil
 		}
 		l.signal(syscall.SIGTERM)
-		if !l.wait(patience) {
+		if !l.wait(l.patience) {
 			return false, started, l.stuck("did not stop")
 		}
 		return true, started, nil

@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// patience is for how long anything may take before the engine counts as stuck.
+// defaultPatience is for how long anything may take before the engine counts as stuck.
 // It is a bound for broken engines, not a measure of speed.
-const patience = 90 * time.Second
+const defaultPatience = 90 * time.Second
 
 // life is one process of the engine, from its start to its end.
 type life struct {
@@ -24,12 +24,14 @@ type life struct {
 	done    chan struct{} // closed when the process has ended
 	address string
 	log     string // file with what it said
+	// patience is for how long the engine may take for anything.
+	patience time.Duration
 }
 
 // start starts the engine. What it prints goes to files that outlive it: name.log
 // has what is for people, name.out its rows.
 func (e *Engine) start(name, address string, args, env []string) (*life, error) {
-	l := &life{cmd: e.command(args...), done: make(chan struct{}), address: address, log: name + ".log"}
+	l := &life{cmd: e.command(args...), done: make(chan struct{}), address: address, log: name + ".log", patience: e.patience()}
 	messages, err := os.Create(l.log)
 	if err != nil {
 		return nil, err
@@ -86,8 +88,8 @@ func (l *life) wait(d time.Duration) bool {
 func (l *life) ready() (time.Duration, error) {
 	ticker := time.NewTicker(2 * time.Millisecond)
 	defer ticker.Stop()
-	client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
-	for time.Since(l.begun) < patience {
+	client := http.Client{Timeout: l.patience, Transport: &http.Transport{DisableKeepAlives: true}}
+	for time.Since(l.begun) < l.patience {
 		res, err := client.Get("http://" + l.address + "/readyz")
 		if err == nil {
 			_ = res.Body.Close()
@@ -112,7 +114,7 @@ func (l *life) stuck(what string) error {
 		l.killGroup()
 		<-l.done
 	}
-	return fmt.Errorf("the engine %s within %v; its stacks are in %s", what, patience, l.log)
+	return fmt.Errorf("the engine %s within %v; its stacks are in %s", what, l.patience, l.log)
 }
 
 // killed reports whether SIGKILL has ended the process.

@@ -199,13 +199,13 @@ func (r *Round) count(l *life, f fault, struck bool) {
 // it waits for all output, and stops the engine.
 func (r *Round) finish(l *life, c *Case, fed <-chan error) error {
 	if c.Settled == nil {
-		if !l.wait(patience) {
+		if !l.wait(l.patience) {
 			return l.stuck("did not end")
 		}
 		return nil
 	}
 	var feeding error
-	give := time.NewTimer(patience)
+	give := time.NewTimer(l.patience)
 	defer give.Stop()
 	look := time.NewTicker(10 * time.Millisecond)
 	defer look.Stop()
@@ -234,7 +234,7 @@ func (r *Round) finish(l *life, c *Case, fed <-chan error) error {
 		}
 	}
 	l.signal(syscall.SIGTERM)
-	if !l.wait(patience) {
+	if !l.wait(l.patience) {
 		return l.stuck("did not stop")
 	}
 	return nil

@@ -97,14 +97,23 @@ func (l *load) wave(ctx context.Context, w int) error {
 			rng := rand.New(rand.NewPCG(l.seed, uint64(w*clients+c)))
 			for q := range requests {
 				n := (w*clients+c)*requests + q
-				for again := true; again && errs[c] == nil; again = rng.IntN(20) == 0 {
-					errs[c] = l.send(ctx, fmt.Sprintf("request-%d", n), l.rows[n*batch:(n+1)*batch])
+				errs[c] = errors.Join(errs[c], l.request(ctx, n))
+				if rng.IntN(10) == 0 {
+					errs[c] = errors.Join(errs[c], l.request(ctx, n)) // again, although it was accepted
+				}
+				if rng.IntN(10) == 0 {
+					errs[c] = errors.Join(errs[c], l.request(ctx, rng.IntN(w*clients*requests+1))) // and one of an earlier wave
 				}
 			}
 		})
 	}
 	all.Wait()
 	return errors.Join(errs...)
+}
+
+// request sends request n until it is accepted.
+func (l *load) request(ctx context.Context, n int) error {
+	return l.send(ctx, fmt.Sprintf("request-%d", n), l.rows[n*batch:(n+1)*batch])
 }
 
 // send sends one request until it is accepted.

@@ -80,7 +80,7 @@ sinks:
 func (s *Stalled) watch(l *life, d time.Duration) error {
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
-	give := time.NewTimer(d + patience)
+	give := time.NewTimer(d + l.patience)
 	defer give.Stop()
 	for {
 		s.Top = max(s.Top, l.resident())
