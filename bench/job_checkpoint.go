@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/gorge-stream/gorge/bench/dataset"
 )
@@ -17,9 +18,9 @@ const copies = 4
 
 // intervals are the ones measured, with the most throughput that may be lost, in percent; 0: no goal.
 var intervals = []struct {
-	every string
+	every time.Duration
 	most  float64
-}{{"5s", 5}, {"1s", 10}, {"250ms", 0}}
+}{{5 * time.Second, 5}, {time.Second, 10}, {250 * time.Millisecond, 0}}
 
 const withoutCheckpoints = engineName + ", no checkpoints"
 
@@ -88,7 +89,7 @@ func intervalContenders(e *env) ([]contender, error) {
 	}
 	list := []contender{run(withoutCheckpoints, "--checkpoint", "off")}
 	for _, i := range intervals {
-		list = append(list, run(engineName+", every "+i.every, "--fresh", "--checkpoint", i.every))
+		list = append(list, run(engineName+", every "+i.every.String(), "--fresh", "--checkpoint", i.every.String()))
 	}
 	return list, nil
 }
@@ -110,7 +111,7 @@ func costs(all []*series) []metric {
 				each = append(each, (s.cpu[k]-off.cpu[k])/n)
 			}
 		}
-		at := ", every " + intervals[i].every
+		at := ", every " + intervals[i].every.String()
 		loss := metric{Name: "throughput lost" + at, Value: median(lost), Unit: "%"}
 		if most := intervals[i].most; most > 0 {
 			loss = atMost(loss.Name, loss.Value, loss.Unit, most)
@@ -121,7 +122,8 @@ func costs(all []*series) []metric {
 		if len(each) == 0 {
 			continue
 		}
-		out = append(out, metric{Name: "CPU time of a checkpoint" + at, Value: median(each), Unit: "ms", Note: "more than without, by the checkpoints of a run"})
+		out = append(out, metric{Name: "CPU time of a checkpoint" + at, Value: median(each), Unit: "ms", Note: "what the run took more than the one without, by its checkpoints; " +
+			figure(100*median(each)/(ms(intervals[i].every)*float64(processors()))) + " % of the processors at this interval"})
 		out = append(out, phases(s.samples, at)...)
 	}
 	return out

@@ -19,7 +19,7 @@ import (
 )
 
 // jobs is the list of what can be measured.
-var jobs = []job{j1, j1Long, variants, footprint, stateSize, latency, checkpoints, recovery, ingest, kernels}
+var jobs = []job{j1, j1Long, variants, footprint, stateSize, latency, checkpoints, recovery, ingest, durability, kernels}
 
 // job is one group of measurements.
 type job struct {
@@ -56,7 +56,7 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&e.data, "data", ".bench-data", "folder for inputs and outputs")
 	flags.Int64Var(&e.events, "events", 10_000_000, "events of the main job")
 	flags.IntVar(&e.rounds, "rounds", 3, "rounds; contenders alternate, medians are reported")
-	names := flags.String("jobs", "j1,variants,footprint,state,latency,kernels", "jobs to run")
+	names := flags.String("jobs", "j1,variants,footprint,state,latency,checkpoint,restart,ingest,durable,kernels", "jobs to run")
 	out := flags.String("out", "bench/results", "folder for the report")
 	list := flags.Bool("list", false, "list the jobs")
 	if err := flags.Parse(args); err != nil {

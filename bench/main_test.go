@@ -15,8 +15,12 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/gorge-stream/gorge/bench/dataset"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestParseBenchmarks(t *testing.T) {
 	rows := parseBenchmarks([]byte(`goos: linux

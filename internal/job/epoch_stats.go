@@ -10,8 +10,9 @@ import (
 	"github.com/gorge-stream/gorge/internal/task"
 )
 
-// seconds are the buckets of what takes from a fraction of a millisecond to minutes.
-var seconds = prometheus.ExponentialBuckets(0.0001, 4, 11)
+// seconds are the buckets of what takes from a fraction of a millisecond to minutes. The
+// pause of a task should be within one millisecond, a checkpoint within a hundred.
+var seconds = []float64{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60}
 
 // epochStats are the figures of the checkpoints of one job.
 type epochStats struct {
