@@ -56,7 +56,7 @@ With checkpoints, which are on unless the file says checkpoint: off, a run that
 was stopped or killed is gone on with by the next one. The first SIGINT or SIGTERM
 takes a last checkpoint; windows stay open in it. Without checkpoints it stops the
 input: what was accepted is processed and open windows close. The exit code is 0
-both times. A second signal ends at once, as a crash would.
+both times. A second signal, later than half a second, ends at once, as a crash would.
 
 Python functions run in the interpreter that GORGE_PYTHON names; without it in
 that of the active virtual environment, of .venv in the working directory, or
@@ -259,13 +259,24 @@ func (e *engine) watchSignals(ctx context.Context, signals <-chan os.Signal, srv
 	if srv != nil {
 		srv.Drain()
 	}
+	first := time.Now()
 	j.Stop()
-	select {
-	case <-ctx.Done():
-	case <-signals:
-		stop(errForced)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-signals:
+			if time.Since(first) > sameSignal {
+				stop(errForced)
+				return
+			}
+		}
 	}
 }
+
+// sameSignal is for how long another signal is taken for the first one: timeout(1), make
+// and others send it to the process and to the group that it is in.
+const sameSignal = 500 * time.Millisecond
 
 // newServer makes the HTTP server, nil when it is switched off.
 func (e *engine) newServer(registry *prometheus.Registry) (*server.Server, error) {

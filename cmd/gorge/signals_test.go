@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -22,7 +23,38 @@ func TestASignalEndsTheWaitingForTheCheckpoints(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer held.Close() //nolint:errcheck // only the lock matters
-	file := tempFile(t, "p.yaml", "name: p\nsources:\n  e: {generate: {events: 3, rate: 0}}\nsinks:\n  o: {from: e, \"null\": {}}\n")
+	e := engineOf(t, data, "events: 3, rate: 0")
+	ctx, stop := context.WithCancelCause(t.Context())
+	defer stop(nil)
+	signals := make(chan os.Signal, 1)
+	signals <- os.Interrupt
+	if err := e.run(ctx, signals, stop); !errors.Is(err, errStarting) {
+		t.Errorf("the run ended with %v", err)
+	}
+}
+
+// TestASignalThatComesTwiceIsOne: timeout(1) sends it to the process and to its group.
+func TestASignalThatComesTwiceIsOne(t *testing.T) {
+	e := engineOf(t, t.TempDir(), "rate: 100")
+	ctx, stop := context.WithCancelCause(t.Context())
+	defer stop(nil)
+	signals := make(chan os.Signal, 2)
+	ended := make(chan error, 1)
+	go func() { ended <- e.run(ctx, signals, stop) }()
+	for e.job.Load() == nil {
+		runtime.Gosched()
+	}
+	signals <- os.Interrupt
+	signals <- os.Interrupt
+	if err := <-ended; err != nil {
+		t.Errorf("the run ended with %v", err)
+	}
+}
+
+// engineOf returns a run of a pipeline that makes rows by the given settings.
+func engineOf(t *testing.T, data, settings string) *engine {
+	t.Helper()
+	file := tempFile(t, "p.yaml", "name: p\nsources:\n  e: {generate: {"+settings+"}}\nsinks:\n  o: {from: e, \"null\": {}}\n")
 	p, _, err := readPipeline(nil, file, nil, "")
 	if err != nil {
 		t.Fatal(err)
@@ -32,12 +64,5 @@ func TestASignalEndsTheWaitingForTheCheckpoints(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &engine{flags: &runFlags{parallelism: 1, batchRows: 16, data: data, http: noHTTP}, plan: p, log: log, stdout: io.Discard, screen: screen}
-	ctx, stop := context.WithCancelCause(t.Context())
-	defer stop(nil)
-	signals := make(chan os.Signal, 1)
-	signals <- os.Interrupt
-	if err := e.run(ctx, signals, stop); !errors.Is(err, errStarting) {
-		t.Errorf("the run ended with %v", err)
-	}
+	return &engine{flags: &runFlags{parallelism: 1, batchRows: 16, data: data, http: noHTTP}, plan: p, log: log, stdout: io.Discard, screen: screen}
 }
