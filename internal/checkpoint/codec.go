@@ -134,4 +134,4 @@ func damaged(format string, args ...any) *diag.Error {
 }
 
 // errTooLarge refuses to write a manifest that could not be read.
-var errTooLarge = errors.New("the manifest would be larger than 64 MiB: sinks hold too much that is not committed")
+var errTooLarge = errors.New("the manifest would be larger than 64 MiB: sources have too many splits, or sinks hold too much that is not committed")
