@@ -275,7 +275,7 @@ func TestBarriersDoNotHoldBackTime(t *testing.T) {
 		expect(t, f, "0 0@10 -", "1 1@5 5", "2 0@20 5", "3 dry 5")
 		go func() {
 			for epoch := range uint64(20) {
-				time.Sleep(5 * time.Second)
+				<-time.After(5 * time.Second)
 				f.Inject(exchange.Barrier{Epoch: epoch + 1})
 			}
 		}()
@@ -303,7 +303,7 @@ func TestBarriersDoNotHoldBackTime(t *testing.T) {
 			}
 		}
 		_ = f.Close()
-		time.Sleep(5 * time.Minute) // the barriers that are left
+		<-time.After(5 * time.Minute) // the barriers that are left
 	})
 }
 
