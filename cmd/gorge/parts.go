@@ -33,7 +33,7 @@ func (e *engine) parts(registry *prometheus.Registry) job.Parts {
 	latency := newUDFLatency()
 	registry.MustRegister(latency)
 	return job.Parts{
-		Connectors: connectors,
+		Connectors: e.flags.connectors(),
 		Formats:    formats,
 		State:      e.state(),
 		Function: func(ctx context.Context, f plan.Function, args []batch.Kind) (job.Function, error) {

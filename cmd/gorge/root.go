@@ -44,6 +44,7 @@ func rootCmd() *cobra.Command {
 		savepointCmd(),
 		stateCmd(),
 		deadletterCmd(),
+		testCmd(),
 		versionCmd(),
 		failpointsCmd(),
 	)

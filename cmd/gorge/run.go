@@ -40,6 +40,7 @@ type runFlags struct {
 	quiet       bool
 	profile     string
 	checkpointFlags
+	redirection
 }
 
 // noHTTP as the address switches the HTTP server off.
@@ -77,6 +78,7 @@ python3 of PATH, whichever has NumPy first. NO_COLOR switches colours off.`,
 	c.Flags().StringVar(&f.from, "from", "", "go on from a savepoint: its folder or bucket, or the epoch of a kept checkpoint")
 	c.Flags().StringArrayVar(&f.rename, "rename", nil, "old=new: a step, source or sink has another name than in the checkpoint")
 	c.Flags().BoolVar(&f.dropState, "drop-state", false, "go on although the pipeline has no use for some of the state")
+	f.redirection.add(c)
 	c.Flags().StringVar(&f.profile, "cpuprofile", "", "write a CPU profile of the run to this file")
 	return c
 }
@@ -126,6 +128,7 @@ func (f *runFlags) run(cmd *cobra.Command, file string) error {
 	if err != nil {
 		return err
 	}
+	f.redirection.apply(p)
 	if err := f.checkpointFlags.check(p); err != nil {
 		return usage(err)
 	}

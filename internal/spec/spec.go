@@ -6,6 +6,7 @@
 package spec
 
 import (
+	"maps"
 	"time"
 
 	"github.com/gorge-stream/gorge/internal/diag"
@@ -118,6 +119,13 @@ func (v *Values) PlaceOf(name string) diag.Place {
 
 // IsSet reports whether the file gives the setting.
 func (v *Values) IsSet(name string) bool { return v.byName[name].Set }
+
+// With returns the values with another one in the place of one.
+func (v *Values) With(name string, value any) *Values {
+	out := &Values{decl: v.decl, place: v.place, byName: maps.Clone(v.byName)}
+	out.byName[name] = Value{V: value, Place: v.PlaceOf(name), Set: true}
+	return out
+}
 
 func get[T any](v *Values, name string) T {
 	x, _ := v.byName[name].V.(T)
