@@ -32,8 +32,8 @@ faults: venv ## kill the engine and compare with an oracle (SEED=1 ROUNDS=2 KILL
 	@go run ./test/faults/campaign -seed "$(or $(SEED),1)" -rounds "$(or $(ROUNDS),2)" -kills "$(or $(KILLS),8)" \
 		-scenario "$(SCENARIO)" -points "$(POINTS)" -visit=$(if $(SCENARIO)$(POINTS),false,true) -stall "$(or $(STALL),0s)" -report "$(REPORT)"
 
-faults-selftest: venv ## look whether make faults catches the seeded bugs (BUG=prefix)
-	@go run ./test/faults/campaign -selftest -seed "$(or $(SEED),1)" -rounds "$(or $(ROUNDS),3)" -kills "$(or $(KILLS),8)" -bug "$(BUG)"
+faults-selftest: venv ## look whether make faults catches the seeded bugs (BUG=prefix EVERY=true)
+	@go run ./test/faults/campaign -selftest -seed "$(or $(SEED),1)" -rounds "$(or $(ROUNDS),3)" -kills "$(or $(KILLS),8)" -bug "$(BUG)" -every="$(or $(EVERY),false)"
 
 test-services: build tools venv ## the whole program at size: demo without a terminal, end-to-end tests with millions of events, a real S3 server
 	@scripts/test-services.sh

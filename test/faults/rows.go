@@ -36,11 +36,11 @@ const rowSchema = `format: json
 // is slow enough for faults to meet it at work, and not at the end.
 const slowly = `not (k + 'abcabcabdabcabcabcabaabcabcabdabcabcabcabdabcabcabcabaabcabcabdabcabcabcabdabcabcabcabaabcabcabdabc' matches '(ab|a|b|abc)*d(a|c)*$')`
 
-// makeRows makes n rows of keys keys, 20 ms of event time apart and out of order by a second.
+// makeRows makes n rows of keys keys, 2 ms of event time apart and out of order by a second.
 func makeRows(rng *rand.Rand, n, keys int) []row {
 	out := make([]row, n)
 	for i := range out {
-		out[i] = row{ID: int64(i), K: fmt.Sprintf("key-%04d", rng.IntN(keys)), TS: firstTime + int64(i)*20 + rng.Int64N(1000), V: rng.Int64N(1000)}
+		out[i] = row{ID: int64(i), K: fmt.Sprintf("key-%04d", rng.IntN(keys)), TS: firstTime + int64(i)*2 + rng.Int64N(1000), V: rng.Int64N(1000)}
 	}
 	return out
 }

@@ -156,7 +156,7 @@ func diskCase(r *Round) (*Case, error) {
 // windowCase reads several files, and writes rows as they are and windows over
 // them, both into a folder and one file. more is added to the pipeline file.
 func windowCase(r *Round, more string, args func() []string) (*Case, error) {
-	rows := makeRows(r.rng, r.size(8_000), 300)
+	rows := makeRows(r.rng, r.size(8_000), 2000)
 	if err := writeRows(r.rng, r.path("in"), 4, rows, nil); err != nil {
 		return nil, err
 	}
