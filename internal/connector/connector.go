@@ -231,8 +231,8 @@ type Registration struct {
 	SourceSchema func(set *spec.Values) []codec.Column
 	// Bytes: the sink takes encoded chunks instead of rows.
 	Bytes bool
-	// Dead: the sink may refuse rows for good, which become dead letters; in Write and
-	// Flush, a Parallel one in Write alone. Behind the last Flush nobody takes them.
+	// Dead: the sink may refuse rows for good, which become dead letters; in Write, Flush
+	// and Prepare, a Parallel one in Write alone. Behind the last barrier nobody takes them.
 	Dead bool
 	// Parallel: every task that makes rows for the sink has a writer of its own,
 	// made by a call of NewSink or Sink.Writer each; else one writer gets all rows in order.

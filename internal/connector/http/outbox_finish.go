@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -103,41 +104,78 @@ func (s *outbox) putRefused(name string) error {
 	return s.sync(s.dir())
 }
 
+// finishStep is how long answers wait to be noted behind the final epoch.
+const finishStep = time.Second
+
 // finish waits until everything was answered. No epoch follows that could remember it:
-// the ledger does. Rows that are refused now can become no dead letters; they go to a file of
-// their own, and the log says so.
+// the ledger does, step by step. Rows that are refused now can become no dead letters;
+// they go to files of their own, and the log says so.
 func (s *outbox) finish(ctx context.Context, epoch uint64) error {
-	r := &refusedFile{s: s}
-	err := s.await(ctx, r.add, s.settled)
-	if err == nil {
-		err = r.keep()
-	}
-	if err != nil {
-		if r.f != nil {
-			_ = r.f.Close() // it counts for nothing
+	rows := 0
+	defer func() {
+		if rows > 0 {
+			s.log.Error("the receiver refused rows when the input had ended and dead letters were no longer taken; they are in files",
+				"receiver", s.shown, "rows", rows, "files", s.path("refused-*.ndjson"))
 		}
-		if ctx.Err() != nil {
-			return err
+	}()
+	for done := false; !done; {
+		r := &refusedFile{s: s}
+		var at []parcel
+		begin := time.Now()
+		err := s.await(ctx, r.add, func() bool {
+			at, done = s.cursors(), s.settled()
+			return done || time.Since(begin) >= finishStep
+		})
+		if err == nil {
+			err = s.step(r, ledger{Epoch: epoch, Parcels: at})
 		}
-		return s.fail(err)
+		if err != nil {
+			if r.f != nil {
+				_ = r.f.Close() // it counts for nothing
+			}
+			if ctx.Err() != nil {
+				return err
+			}
+			return s.fail(err)
+		}
+		rows += r.rows
 	}
-	if err := s.writeLedger(ledger{Epoch: epoch, Refused: r.name}); err != nil {
-		return s.fail(err)
-	}
+	s.ended = epoch
 	outboxFinished.Hit()
-	s.ledgered, s.ended = true, epoch
-	if err := s.putRefused(r.name); err != nil {
-		return s.fail(err)
-	}
-	refusedNamed.Hit()
-	if r.rows > 0 {
-		s.log.Error("the receiver refused rows when the input had ended and dead letters were no longer taken; they are in a file",
-			"receiver", s.shown, "rows", r.rows, "file", s.path(r.name))
-	}
 	s.mu.Lock()
 	gone := s.release(&decided{})
 	s.mu.Unlock()
 	return s.fail(s.discard(gone))
+}
+
+// step notes the cursors together with the rows that were refused before them.
+func (s *outbox) step(r *refusedFile, l ledger) error {
+	if err := r.keep(); err != nil {
+		return err
+	}
+	l.Refused = r.name
+	if err := s.writeLedger(l); err != nil {
+		return err
+	}
+	s.ledgered = true
+	if err := s.putRefused(r.name); err != nil {
+		return err
+	}
+	refusedNamed.Hit()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	noted := map[string]int64{}
+	for _, p := range l.Parcels {
+		noted[p.File] = p.Next
+	}
+	for _, p := range s.parcels {
+		if next, owed := noted[p.File]; owed {
+			p.clean = max(p.clean, next)
+		} else {
+			p.clean = p.Requests
+		}
+	}
+	return nil
 }
 
 // settled reports whether everything was answered and every refused row was taken.

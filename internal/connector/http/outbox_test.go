@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"github.com/gorge-stream/gorge/internal/batch"
 	"github.com/gorge-stream/gorge/internal/codec/codectest"
 	"github.com/gorge-stream/gorge/internal/connector"
+	"github.com/gorge-stream/gorge/internal/connector/connectortest"
 	"github.com/gorge-stream/gorge/internal/diag"
 	"github.com/gorge-stream/gorge/internal/spec"
 )
@@ -262,6 +264,7 @@ func TestRowsRefusedBehindTheEndAreKeptInAFile(t *testing.T) {
 	r.write(0, 2)
 	r.decide(false)
 	must(t, r.commit())
+	r.until(r.s.idle)
 	r.write(2, 5)
 	r.decide(true)
 	slices.Sort(r.letters)
@@ -324,6 +327,62 @@ func TestRowsThatCannotBeSentAtTheEndAreSentByTheNextStart(t *testing.T) {
 			t.Errorf("%d requests when Recover has returned", len(o.got))
 		}
 		must(t, s.Close())
+	})
+}
+
+// TestTheEndMakesProgressOverCrashes has a slow receiver, and an engine that is killed again and again while it waits for it at the end.
+func TestTheEndMakesProgressOverCrashes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := vfs.NewCrashableMem()
+		connectortest.MakeDir(t, fs, "/data")
+		o := &other{answer: func(_ int, r *http.Request) (int, string, string) {
+			<-time.After(100 * time.Millisecond)
+			body, _ := r.GetBody()
+			if b, _ := io.ReadAll(body); isRefused(string(b)) {
+				return 400, "", ""
+			}
+			return 200, "", ""
+		}}
+		set := map[string]any{"in_flight": int64(2)}
+		r := startOutbox(t, fs, o, set, 0, nil)
+		const n = 200 // ten seconds
+		r.write(0, n)
+		r.decide(true)
+		starts := 0
+		for ctx := t.Context(); ; starts++ {
+			left, cancel := context.WithTimeout(ctx, 2500*time.Millisecond)
+			var err error
+			if starts == 0 {
+				err = r.s.Commit(left, r.epoch, r.c)
+			} else {
+				err = r.s.Recover(left, r.epoch, r.c)
+			}
+			cancel()
+			killed := fs.CrashClone(vfs.CrashCloneCfg{})
+			must(t, r.s.Close())
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, context.DeadlineExceeded) || starts > 10 {
+				t.Fatalf("start %d: %v", starts, err)
+			}
+			fs = killed
+			r.s = testOutbox(t, fs, o, set)
+		}
+		refused := refusedRows(t, fs)
+		slices.Sort(refused)
+		want := 0
+		for i := range n {
+			if isRefused(alertJSON(i)) {
+				want++
+			}
+		}
+		if len(refused) != want || len(slices.Compact(refused)) != want {
+			t.Errorf("%d rows in the files, want %d", len(refused), want)
+		}
+		if again := len(o.got) - n; starts < 3 || again > starts*25 {
+			t.Errorf("%d starts, %d requests sent again", starts, again)
+		}
 	})
 }
 

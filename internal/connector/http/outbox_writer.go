@@ -148,8 +148,6 @@ func (w *outboxWriter) Flush(ctx context.Context) error {
 
 // Prepare cuts the file. In the same step it takes the cursors of what is owed and
 // hands on the refused rows that they have passed, so that both are of one epoch.
-// The final epoch waits until all before it was answered: its dead letters are the
-// last that go to a sink.
 func (w *outboxWriter) Prepare(ctx context.Context, e connector.Epoch) (connector.Prepared, error) {
 	s := w.s
 	if err := w.pack(); err != nil {
@@ -158,7 +156,7 @@ func (w *outboxWriter) Prepare(ctx context.Context, e connector.Epoch) (connecto
 	var owed []parcel
 	if err := w.await(ctx, func() bool {
 		owed = s.cursors()
-		return !e.Final || s.idle()
+		return true
 	}); err != nil {
 		return nil, err
 	}
