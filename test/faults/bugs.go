@@ -34,6 +34,7 @@ var byKills = map[string][]string{
 	"http-cursor-ahead-of-answer":          {"alerts"},
 	"http-key-without-file":                {"alerts"},
 	"http-keys-let-go-with-requests":       {"ingest"},
+	"http-letters-ahead-of-cursor":         {"from-file"},
 	"journal-keys-forgotten-at-start":      {"ingest"},
 	"task-positions-of-later-blocks":       {"rescale"},
 }

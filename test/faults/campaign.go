@@ -126,8 +126,8 @@ func (c *Campaign) round(res *Result, s *Scenario, seed uint64, kills int, focus
 	if err != nil {
 		return err
 	}
-	r := &Round{Engine: c.Engine, Scenario: s, Seed: seed, Dir: dir, Kills: kills, Focus: focus, Points: res.Points, Known: res.ByPlace[s.Name], Log: c.log}
-	c.log("round %d: %s, seed %d, %d faults %s", res.Rounds, s.Name, seed, kills, strings.Join(focus, " "))
+	r := &Round{Engine: c.Engine, Scenario: s, Seed: seed, Dir: dir, Kills: kills, Focus: focus, Points: res.Points, Known: res.ByPlace[s.Name], Log: c.logf}
+	c.logf("round %d: %s, seed %d, %d faults %s", res.Rounds, s.Name, seed, kills, strings.Join(focus, " "))
 	begun := time.Now()
 	out, err := r.Run()
 	res.add(out)
@@ -137,7 +137,7 @@ func (c *Campaign) round(res *Result, s *Scenario, seed uint64, kills int, focus
 	}
 	res.Took = time.Since(res.Begun)
 	if err == nil {
-		c.log("  right after %d kills, %d looks of a reader, %d ms", out.Kills, out.Readings, time.Since(begun).Milliseconds())
+		c.logf("  right after %d kills, %d looks of a reader, %d ms", out.Kills, out.Readings, time.Since(begun).Milliseconds())
 		err = os.RemoveAll(dir)
 	} else {
 		f := Failure{Scenario: s.Name, Seed: seed, Dir: dir, Err: err, Replay: fmt.Sprintf("make faults SEED=%d ROUNDS=1 SCENARIO=%s KILLS=%d", seed, s.Name, kills)}
@@ -148,7 +148,7 @@ func (c *Campaign) round(res *Result, s *Scenario, seed uint64, kills int, focus
 		if len(res.Wrong) == maxWrong {
 			return res.Err()
 		}
-		c.log("  WRONG: %v\n  kept in %s\n  replay: %s", err, dir, f.Replay)
+		c.logf("  WRONG: %v\n  kept in %s\n  replay: %s", err, dir, f.Replay)
 		err = nil
 	}
 	if c.Done != nil {
@@ -157,7 +157,7 @@ func (c *Campaign) round(res *Result, s *Scenario, seed uint64, kills int, focus
 	return err
 }
 
-func (c *Campaign) log(format string, args ...any) { fmt.Fprintf(c.Out, format+"\n", args...) }
+func (c *Campaign) logf(format string, args ...any) { fmt.Fprintf(c.Out, format+"\n", args...) }
 
 // Err returns what the engine did wrong.
 func (r *Result) Err() error {

@@ -272,7 +272,7 @@ steps:
 		}
 		out := make([]cell, len(all))
 		for i, x := range all {
-			at := x.plain().Time.(float64) //nolint:errcheck // plain makes it one
+			at := x.plain().Time.(float64)
 			out[i] = cell{ID: fmt.Sprintf("%s/%d/%d/%d", x.Device, int64(at), x.AirQuality, int64(math.Round(x.Temperature*100))), V: x.AirQuality}
 		}
 		return out, nil

@@ -122,7 +122,7 @@ type differences struct {
 	shown []string
 }
 
-func (d *differences) add(format string, args ...any) {
+func (d *differences) addf(format string, args ...any) {
 	d.count++
 	if d.count <= 5 {
 		d.shown = append(d.shown, fmt.Sprintf(format, args...))
@@ -142,12 +142,12 @@ func sameCounts[K comparable](what string, want, got map[K]int) error {
 	d := differences{what: what}
 	for k, n := range want {
 		if got[k] != n {
-			d.add("%v is there %d times instead of %d", k, got[k], n)
+			d.addf("%v is there %d times instead of %d", k, got[k], n)
 		}
 	}
 	for k, n := range got {
 		if _, known := want[k]; !known {
-			d.add("%v is there %d times, and nothing made it", k, n)
+			d.addf("%v is there %d times, and nothing made it", k, n)
 		}
 	}
 	return d.err()
@@ -180,8 +180,8 @@ func sameRows(what string, want []row, files []string, ordered bool) error {
 	d := differences{what: what}
 	last := map[string]int64{}
 	for _, x := range plain {
-		if before, any := last[x.K]; any && before > x.ID && ordered {
-			d.add("row %d of %s comes behind row %d", x.ID, x.K, before)
+		if before, known := last[x.K]; known && before > x.ID && ordered {
+			d.addf("row %d of %s comes behind row %d", x.ID, x.K, before)
 		}
 		last[x.K] = x.ID
 	}

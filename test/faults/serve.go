@@ -274,15 +274,15 @@ func (v *receiver) check(want []row) error {
 	for key, bodies := range v.bodies {
 		for _, b := range bodies[1:] {
 			if b != bodies[0] {
-				d.add("under the key %q came %s and %s", key, bodies[0], b)
+				d.addf("under the key %q came %s and %s", key, bodies[0], b)
 			}
 		}
 		if key == "" {
-			d.add("a request had no key: %s", bodies[0])
+			d.addf("a request had no key: %s", bodies[0])
 		}
 		var x outRow
 		if err := json.Unmarshal([]byte(bodies[0]), &x); err != nil {
-			d.add("%s is no row: %v", bodies[0], err)
+			d.addf("%s is no row: %v", bodies[0], err)
 		}
 		got[x.row()]++ // by key: what has two keys is there twice
 	}
