@@ -400,8 +400,11 @@ func (s *outbox) halt() {
 
 // note keeps the cursors as they are now, for the checkpoint that was committed last.
 func (s *outbox) note() error {
-	if failed := s.failure() != nil; failed || len(s.parcels) == 0 {
-		return nil // it was reported, or nothing is named
+	s.mu.Lock()
+	healthy := s.err == nil // else it was reported
+	s.mu.Unlock()
+	if !healthy || len(s.parcels) == 0 {
+		return nil
 	}
 	l := ledger{Epoch: s.committed}
 	for _, p := range s.parcels {

@@ -303,13 +303,19 @@ func (w *world) history(t testing.TB, set map[string]any) error {
 		if err != nil {
 			return err
 		}
-		for _, rows := range []int{6, 0, 5, 4} {
+		for i, rows := range []int{6, 0, 5, 4} {
 			if err = errors.Join(l.write(ctx, rows), l.epochOf(ctx, false, false)); err != nil {
 				return err
 			}
-			nap() // requests of earlier epochs are answered meanwhile
-			if err = l.commit(ctx); err != nil {
+			nap()       // requests of earlier epochs are answered meanwhile
+			if i == 3 { // all of them, although the checkpoint names them
+				err = l.s.await(ctx, nil, func() bool { return l.s.idle() })
+			}
+			if err = errors.Join(err, l.commit(ctx)); err != nil {
 				return err
+			}
+			if i == 2 {
+				continue
 			}
 			nap()
 			if err = l.writer.Flush(ctx); err != nil {

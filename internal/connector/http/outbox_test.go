@@ -390,9 +390,12 @@ func TestTheEndMakesProgressOverCrashes(t *testing.T) {
 func TestAGracefulStopRepeatsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := vfs.NewMem()
-		o := &other{answer: func(n int, _ *http.Request) (int, string, string) {
+		refusals := 0
+		o := &other{answer: func(_ int, r *http.Request) (int, string, string) {
 			<-time.After(time.Second)
-			if n == 9 {
+			body, _ := r.GetBody()
+			if b, _ := io.ReadAll(body); string(b) == alertJSON(9) && refusals == 0 {
+				refusals++
 				return 400, "", "" // its letter is in no checkpoint
 			}
 			return 200, "", ""
@@ -418,7 +421,8 @@ func TestAGracefulStopRepeatsNothing(t *testing.T) {
 			sent[b]++
 		}
 		for i := range 20 {
-			if n := sent[alertJSON(i)]; n != 1 && (n != 2 || i < 9 || i > 11) {
+			// The refused row comes again, and those that were answered behind it.
+			if n := sent[alertJSON(i)]; i == 9 && n != 2 || i != 9 && n != 1 && (n != 2 || i < 9 || i > 11) {
 				t.Errorf("row %d was sent %d times", i, n)
 			}
 		}

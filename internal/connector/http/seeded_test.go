@@ -20,7 +20,7 @@ var bugs = map[string]string{
 	"http-letters-ahead-of-cursor":    "TestNoPowerCutLosesOrRepeatsAnAlert/0",
 	"http-named-file-deleted":         "TestNoPowerCutLosesOrRepeatsAnAlert/0",
 	"http-key-without-file":           "TestNoPowerCutLosesOrRepeatsAnAlert/0",
-	"http-letters-forgotten-at-close": "TestNoPowerCutLosesOrRepeatsAnAlert/0",
+	"http-letters-forgotten-at-close": "TestAGracefulStopRepeatsNothing",
 	"http-ledger-not-written":         "TestNoPowerCutLosesOrRepeatsAnAlert/0",
 	"http-outbox-not-synced":          "TestNoPowerCutLosesOrRepeatsAnAlert/0",
 	"http-outbox-name-not-synced":     "TestNoPowerCutLosesOrRepeatsAnAlert/0",
