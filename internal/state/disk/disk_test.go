@@ -19,7 +19,13 @@ import (
 
 func TestMain(m *testing.M) {
 	// A history opens dozens of databases.
-	if err := flag.Set("rapid.checks", "10"); err != nil {
+	checks := "10"
+	if race {
+		// Everything is ten times slower, and one backend is one goroutine's.
+		checks = "2"
+		limits = map[string]int{"some rows fit": 200 << 10}
+	}
+	if err := flag.Set("rapid.checks", checks); err != nil {
 		panic(err)
 	}
 	code := m.Run()

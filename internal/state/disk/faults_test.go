@@ -91,7 +91,7 @@ func TestMemoryStaysWithinTheLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	const keys, step = 250_000, 10_000 // 12 MB as records alone
+	const keys, step = 250_000 / scale, 10_000 / scale // 12 MB as records alone
 	for from := 0; from < keys; from += step {
 		if err := add(s, int64(from/step%3), from, step); err != nil {
 			t.Fatal(err)
@@ -135,7 +135,8 @@ func TestTheDirectoryBelongsToTheBackend(t *testing.T) {
 	fs := vfs.NewCrashableMem()
 	for range 2 {
 		s := openedOn(t, fs)
-		if err := add(s, 1, 0, 20_000); err != nil {
+		const keys = 20_000 / scale
+		if err := add(s, 1, 0, keys); err != nil {
 			t.Fatal(err)
 		}
 		// No Close: the process was killed.
@@ -195,20 +196,21 @@ func TestAFullDiskThatGetsSpaceAgain(t *testing.T) {
 		return nil
 	})))
 	defer s.Close()
-	if err := add(s, 1, 0, 10_000); err != nil {
+	if err := add(s, 1, 0, 10_000/scale); err != nil {
 		t.Fatal(err)
 	}
-	full.Store(40)
+	const keys = 60_000 / scale
+	full.Store(40 / scale)
 	for round := range 3 {
-		if err := add(s, 1, 0, 60_000); err != nil {
+		if err := add(s, 1, 0, keys); err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
 	}
 	if full.Load() > 0 {
 		t.Errorf("%d writes were still to fail", full.Load())
 	}
-	if records, rows := sum(t, s, 1); records != 60_000 || rows != 190_000 {
-		t.Errorf("%d records and %d rows, want 60000 and 190000", records, rows)
+	if records, rows := sum(t, s, 1); records != keys || rows != 190_000/scale {
+		t.Errorf("%d records and %d rows, want %d and %d", records, rows, keys, 190_000/scale)
 	}
 }
 
@@ -216,7 +218,8 @@ func TestAFullDiskThatGetsSpaceAgain(t *testing.T) {
 func TestAScanGoesOnBesideAnotherPane(t *testing.T) {
 	s := openedOn(t, vfs.NewMem())
 	defer s.Close()
-	if err := add(s, 1, 0, 20_000); err != nil {
+	const keys = 20_000 / scale
+	if err := add(s, 1, 0, keys); err != nil {
 		t.Fatal(err)
 	}
 	p, err := s.Pane(1)
@@ -231,7 +234,7 @@ func TestAScanGoesOnBesideAnotherPane(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if records != 20_000 {
+	if records != keys {
 		t.Errorf("%d records", records)
 	}
 }

@@ -1,8 +1,6 @@
 package disk
 
 import (
-	"errors"
-
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/gorge-stream/gorge/internal/record"
@@ -49,6 +47,10 @@ func (p *pane) Scan(cursor uint64, refs []record.Ref) (int, uint64) {
 		}
 		return n, cursor + uint64(n)
 	}
+	if err := p.goOn(cursor); err != nil {
+		_ = s.fail(err)
+		return 0, cursor
+	}
 	n, err := p.show(refs)
 	if err != nil {
 		_ = s.fail(err)
@@ -60,6 +62,7 @@ func (p *pane) Scan(cursor uint64, refs []record.Ref) (int, uint64) {
 // startScan sorts the rows, or brings them to where they are sorted.
 func (p *pane) startScan() error {
 	p.endScan()
+	p.scan.ended = false
 	if p.complete() {
 		p.scan.order = p.ordered(p.scan.order)
 		return nil
@@ -78,18 +81,30 @@ func (p *pane) startScan() error {
 		return err
 	}
 	iter.First()
-	p.scan.iter, p.scan.texts, p.scan.ended = iter, len(p.texts), false
+	p.scan.iter, p.scan.texts = iter, len(p.texts)
 	return nil
+}
+
+// goOn makes a scan that began in memory, and whose rows had to make room in the
+// meantime, go on in the store at the same place: the order is the same.
+func (p *pane) goOn(cursor uint64) error {
+	if p.scan.iter != nil || p.scan.ended || cursor == 0 {
+		return nil
+	}
+	if err := p.startScan(); err != nil {
+		return err
+	}
+	for ; cursor > 0; cursor-- {
+		p.scan.iter.Next()
+	}
+	return p.scan.iter.Error()
 }
 
 // show brings the next rows of the store into the window.
 func (p *pane) show(refs []record.Ref) (int, error) {
 	sc := &p.scan
 	if sc.iter == nil {
-		if sc.ended {
-			return 0, nil
-		}
-		return 0, errors.New("the records were moved under a scan")
+		return 0, nil
 	}
 	sc.keys.Reset()
 	p.texts = p.texts[:sc.texts]
