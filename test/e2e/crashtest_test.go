@@ -39,7 +39,7 @@ func TestUsersCanProveThatCrashesChangeNothing(t *testing.T) {
 	write(t, dir, "all.yaml", all)
 	r := engine.Run(t, engine.Command{Dir: dir, Env: []string{"TMPDIR=" + scratch}, Args: []string{"test", "all.yaml", "--crash", "--allow-http", "--rounds", "2",
 		"--point", "job/manifest-claimed", "--point", "job/output-persisted", "--point", "job/sinks-recovered"}})
-	if r.Code != 0 || strings.Count(r.Stdout, "  equal\n") != 5 || !strings.Contains(r.Stdout, "proven equal: killed ") {
+	if r.Code != 0 || strings.Count(r.Stdout, "  equal\n") != 5 || !strings.Contains(r.Stdout, "proven equal: ") {
 		t.Errorf("exit code %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
 	for _, name := range []string{"parts", "one.csv.gz", "gorge-data"} {
