@@ -73,6 +73,8 @@ func choose(rng *rand.Rand, points []string, workers bool) fault {
 		pick = rng.IntN(len(points))
 	}
 	switch {
+	case at < 25 && workers:
+		f.kind = worker
 	case at < 66 && len(points) > 0:
 		f.kind, f.point = killPoint, points[pick]
 	case at < 74:
@@ -81,8 +83,6 @@ func choose(rng *rand.Rand, points []string, workers bool) fault {
 		f.kind = freeze
 	case at < 84:
 		f.kind = stop
-	case at < 92 && workers:
-		f.kind = worker
 	default:
 		f.kind = killAny
 	}
