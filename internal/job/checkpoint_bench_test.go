@@ -268,6 +268,7 @@ func reportLaps(b *testing.B, laps []lap) {
 	}
 	report := func(name string, d []time.Duration, unit time.Duration) {
 		slices.Sort(d)
+		b.ReportMetric(float64(d[0])/float64(unit), "least-"+name)
 		b.ReportMetric(float64(d[len(d)/2])/float64(unit), "p50-"+name)
 		b.ReportMetric(float64(d[len(d)-1])/float64(unit), "worst-"+name)
 	}

@@ -109,10 +109,10 @@ func (c *cut) group(p *cutPane) {
 	for i := range of {
 		of[i] = noGroup
 		s := (*[keyWords]uint64)(p.slots[i*c.stride:])
-		if s[0] == 0 {
+		if s[0] == 0 || !p.candidate(i) {
 			continue
 		}
-		if g := keygroup.Of(hashOf(s, p.keys)); p.whole.Contains(g) == (i < p.run) {
+		if g := keygroup.Of(hashOf(s, p.keys)); p.counts(i, g) {
 			of[i] = uint16(g - c.groups.First)
 		}
 	}
