@@ -132,7 +132,10 @@ func (f fault) strike(l *life) (struck bool, started time.Duration, err error) {
 		for _, pid := range all[:min(1, len(all))] {
 			_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended by itself
 		}
-		return !l.wait(f.after*2) && l.kill(), started, nil
+		if !l.wait(f.after * 2) {
+			l.kill()
+		}
+		return len(all) > 0, started, nil
 	case none, killStart:
 	}
 	return false, started, nil
