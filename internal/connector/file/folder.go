@@ -172,6 +172,7 @@ func (s *folder) commit(c []committable) error {
 				return s.fail("rename", pending, err)
 			}
 			partRenamed.Hit()
+		case s.letters: // they were replayed and moved away
 		default: // it was durable under one of its names, so that no crash took it
 			s.log.Warn("a part of the output was taken away", "part", part)
 		}
