@@ -114,34 +114,7 @@ func (s *outbox) Recover(ctx context.Context, last uint64, raw []connector.Commi
 	if s.locked, err = s.lock(); err != nil {
 		return s.fail(err)
 	}
-	l, err := s.readLedger()
-	if err != nil {
-		return s.fail(err)
-	}
-	owed := slices.Concat(d.owed, d.fresh)
-	counts := l != nil && (!d.any || last != 0 && l.Epoch == last)
-	if counts {
-		owed = l.Parcels
-		if err := s.putRefused(l.Refused); err != nil {
-			return s.fail(err)
-		}
-	}
-	owed = slices.DeleteFunc(owed, func(p parcel) bool { return p.Next == p.Requests })
-	slices.SortFunc(owed, func(a, b parcel) int { return cmp.Compare(a.order(), b.order()) })
-	if err := s.settleFolder(owed); err != nil {
-		return s.fail(err)
-	}
-	s.ledgered = l != nil
-	switch {
-	case failpoint.Bug("http-ledger-not-written"):
-	case len(owed) > 0:
-		// From now on a start from nothing may forget the checkpoint.
-		err = s.writeLedger(ledger{Epoch: last, Parcels: owed})
-		s.ledgered = err == nil
-	case l != nil && (!counts || l.Epoch != last || last == 0):
-		err = s.removeLedger()
-		s.ledgered = err != nil
-	}
+	owed, err := s.owedAt(last, &d)
 	if err != nil {
 		return s.fail(err)
 	}
@@ -155,6 +128,39 @@ func (s *outbox) Recover(ctx context.Context, last uint64, raw []connector.Commi
 		return s.finish(ctx, last)
 	}
 	return nil
+}
+
+// owedAt finds what is owed behind the latest checkpoint and brings the folder to that.
+func (s *outbox) owedAt(last uint64, d *decided) ([]parcel, error) {
+	l, err := s.readLedger()
+	if err != nil {
+		return nil, err
+	}
+	owed := slices.Concat(d.owed, d.fresh)
+	counts := l != nil && (!d.any || last != 0 && l.Epoch == last)
+	if counts {
+		owed = l.Parcels
+		if err := s.putRefused(l.Refused); err != nil {
+			return nil, err
+		}
+	}
+	owed = slices.DeleteFunc(owed, func(p parcel) bool { return p.Next == p.Requests })
+	slices.SortFunc(owed, func(a, b parcel) int { return cmp.Compare(a.order(), b.order()) })
+	if err := s.settleFolder(owed); err != nil {
+		return nil, err
+	}
+	s.ledgered = l != nil
+	switch {
+	case failpoint.Bug("http-ledger-not-written"):
+	case len(owed) > 0:
+		// From now on a start from nothing may forget the checkpoint.
+		s.ledgered = true
+		return owed, s.writeLedger(ledger{Epoch: last, Parcels: owed})
+	case l != nil && (!counts || l.Epoch != last || last == 0):
+		s.ledgered = false
+		return nil, s.removeLedger()
+	}
+	return owed, nil
 }
 
 // order sorts parcels in the order of their making, of all runs: epochs ascend while
