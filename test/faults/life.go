@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -19,11 +20,12 @@ const defaultPatience = 90 * time.Second
 
 // life is one process of the engine, from its start to its end.
 type life struct {
-	cmd     *exec.Cmd
-	begun   time.Time
-	done    chan struct{} // closed when the process has ended
-	address string
-	log     string // file with what it said
+	cmd      *exec.Cmd
+	begun    time.Time
+	done     chan struct{} // closed when the process has ended
+	address  string
+	log      string       // file with what it said
+	children map[int]bool // processes that it has started, as far as they were seen
 	// patience is for how long the engine may take for anything.
 	patience time.Duration
 }
@@ -31,7 +33,7 @@ type life struct {
 // start starts the engine. What it prints goes to files that outlive it: name.log
 // has what is for people, name.out its rows.
 func (e *Engine) start(name, address string, args, env []string) (*life, error) {
-	l := &life{cmd: e.command(args...), done: make(chan struct{}), address: address, log: name + ".log", patience: e.patience()}
+	l := &life{cmd: e.command(args...), done: make(chan struct{}), address: address, log: name + ".log", patience: e.patience(), children: map[int]bool{}}
 	messages, err := os.Create(l.log)
 	if err != nil {
 		return nil, err
@@ -94,7 +96,9 @@ func (l *life) ready() (time.Duration, error) {
 		if err == nil {
 			_ = res.Body.Close()
 			if res.StatusCode == http.StatusOK {
-				return time.Since(l.begun), nil
+				took := time.Since(l.begun)
+				l.workers()
+				return took, nil
 			}
 		}
 		select {
@@ -126,23 +130,25 @@ func (l *life) killed() bool {
 // killGroup ends the engine and its workers.
 func (l *life) killGroup() { _ = syscall.Kill(-l.pid(), syscall.SIGKILL) }
 
-// orphans waits until no process of the group is left, at most for some seconds.
+// orphans waits until every process that the engine has started has ended, too, at
+// most for some seconds.
 func (l *life) orphans() error {
 	give := time.Now().Add(15 * time.Second)
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
-	for syscall.Kill(-l.pid(), 0) == nil {
+	for {
+		left := slices.DeleteFunc(processes(), func(p process) bool { return p.group != l.pid() && !l.children[p.pid] })
+		if len(left) == 0 {
+			return nil
+		}
 		if time.Now().After(give) {
-			left := members(l.pid())
-			l.killGroup()
-			if len(left) == 0 {
-				return nil // zombies whose parent has not asked for them yet
+			for _, p := range left {
+				_ = syscall.Kill(p.pid, syscall.SIGKILL) // it may have ended just now
 			}
 			return fmt.Errorf("processes outlive the engine: %v", left)
 		}
 		<-ticker.C
 	}
-	return nil
 }
 
 // process is one line of the process table.
@@ -151,7 +157,7 @@ type process struct {
 	state, name        string
 }
 
-// processes reads the process table.
+// processes reads the table of living processes.
 func processes() []process {
 	files, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is right
 	var out []process
@@ -167,30 +173,22 @@ func processes() []process {
 		}
 		p := process{name: text[from+1 : to]}
 		p.pid, _ = strconv.Atoi(strings.TrimSpace(text[:from]))
-		if n, err := fmt.Sscan(text[to+1:], &p.state, &p.parent, &p.group); n == 3 && err == nil {
+		n, err := fmt.Sscan(text[to+1:], &p.state, &p.parent, &p.group)
+		if n == 3 && err == nil && p.state != "Z" && p.state != "X" {
 			out = append(out, p)
 		}
 	}
 	return out
 }
 
-// members returns the living processes of a group.
-func members(group int) []process {
-	var out []process
-	for _, p := range processes() {
-		if p.group == group && p.state != "Z" && p.state != "X" {
-			out = append(out, p)
-		}
-	}
-	return out
-}
-
-// workers returns the processes that the engine has started and that are alive.
+// workers returns the processes that the engine has started and that are alive, and
+// keeps them in mind: none of them may outlive the engine.
 func (l *life) workers() []int {
 	var out []int
-	for _, p := range members(l.pid()) {
-		if p.pid != l.pid() {
+	for _, p := range processes() {
+		if p.parent == l.pid() {
 			out = append(out, p.pid)
+			l.children[p.pid] = true
 		}
 	}
 	return out

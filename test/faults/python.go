@@ -21,7 +21,7 @@ def grade(total, v):
 `
 
 func pythonCase(r *Round) (*Case, error) {
-	rows := makeRows(r.rng, r.size(6_000), 100)
+	rows := makeRows(r.rng, r.size(12_000), 100)
 	if err := writeRows(r.rng, r.path("in"), 3, rows, nil); err != nil {
 		return nil, err
 	}
