@@ -47,8 +47,10 @@ func parse(t *testing.T) document {
 func routes(t *testing.T) []string {
 	t.Helper()
 	s, err := server.New(server.Options{
-		Registry:  prometheus.NewRegistry(),
-		Savepoint: func(context.Context, server.SavepointRequest) (server.Savepoint, error) { return server.Savepoint{}, nil },
+		Registry: prometheus.NewRegistry(),
+		Savepoint: func(context.Context, server.SavepointRequest) (server.Savepoint, error) {
+			return server.Savepoint{}, nil
+		},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -289,7 +289,7 @@ func writeOnce(path string, write func(io.Writer) error) error {
 	if err != nil {
 		return cannot(err)
 	}
-	defer os.Remove(partial) //nolint:errcheck // behind the renaming there is none
+	defer os.Remove(partial) // behind the renaming there is none
 	buf := bufio.NewWriter(w)
 	if err := errors.Join(write(buf), buf.Flush(), w.Sync(), w.Close()); err != nil {
 		return cannot(err)

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/pprof"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -198,9 +199,10 @@ func (e *engine) run(ctx context.Context, signals <-chan os.Signal, stop context
 	if opts.Checkpoints, store, err = e.openCheckpoints(ctx); err != nil {
 		return failed(why(ctx, err))
 	}
-	defer store.Close() //nolint:errcheck // nothing is waiting to be written: it only lets go of the lock
+	defer store.Close()
 	if srv != nil {
 		opts.HTTP = srv
+		opts.Stalled = readiness(srv)
 	}
 	j, err := job.Build(ctx, e.plan, e.parts(registry), opts)
 	var finished *job.FinishedError
@@ -306,6 +308,25 @@ func (e *engine) serve(srv *server.Server) error {
 	srv.SetReady(true, "")
 	e.log.Info("serving", "address", "http://"+addr)
 	return nil
+}
+
+// readiness returns what makes the server say that it is not ready while a sink stalls.
+func readiness(srv *server.Server) func(sink, reason string) {
+	var mu sync.Mutex
+	stalled := map[string]string{}
+	return func(sink, reason string) {
+		mu.Lock()
+		defer mu.Unlock()
+		delete(stalled, sink)
+		if reason != "" {
+			stalled[sink] = reason
+		}
+		for name, why := range stalled {
+			srv.SetReady(false, "sink "+name+": "+why)
+			return
+		}
+		srv.SetReady(true, "")
+	}
 }
 
 // needsHTTP reports whether the pipeline serves something over HTTP.

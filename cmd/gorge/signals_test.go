@@ -22,7 +22,7 @@ func TestASignalEndsTheWaitingForTheCheckpoints(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer held.Close() //nolint:errcheck // only the lock matters
+	defer held.Close()
 	e := engineOf(t, data, "events: 3, rate: 0")
 	ctx, stop := context.WithCancelCause(t.Context())
 	defer stop(nil)

@@ -303,6 +303,9 @@ func (b *builder) sinkEnv(n *plan.Node, op *plan.Sink) (connector.SinkEnv, error
 		Name: n.Name, Schema: b.portPool(from).Schema(), FormatValues: op.FormatSet, Writers: b.width(n.Stage),
 		DataDir: b.opts.DataDir, FS: b.opts.FS, HTTP: b.opts.HTTP, Log: b.opts.Log.With("sink", n.Name), Terminal: b.opts.Terminal,
 	}
+	if tell := b.opts.Stalled; tell != nil {
+		env.Stalled = func(reason string) { tell(n.Name, reason) }
+	}
 	if f, ok := b.parts.Formats[op.Format]; ok {
 		env.Format = &f
 		if len(f.ContentTypes) > 0 {

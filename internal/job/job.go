@@ -64,6 +64,9 @@ type Options struct {
 	Terminal    bool         // standard output is a terminal
 	FS          vfs.FS       // of everything that has to be durable
 	Checkpoints *Checkpoints // nil: none
+	// Stalled is told why a sink can take nothing now, and "" when it goes on; may be
+	// nil. Any goroutine may call it.
+	Stalled func(sink, reason string)
 }
 
 // Defaults of Options.

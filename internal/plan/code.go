@@ -30,5 +30,6 @@ const (
 	codeFunction     diag.Code = "plan/function"
 	codeSink         diag.Code = "plan/sink"
 	codeDelivery     diag.Code = "plan/delivery"
+	codeNeverThere   diag.Code = "plan/never-there"
 	codeUnread       diag.Code = "plan/unread"
 )

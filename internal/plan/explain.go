@@ -182,11 +182,11 @@ func (p *Plan) deadWords(n *Node, fail, skip bool) string {
 	case skip:
 		return "are skipped and counted"
 	}
-	for _, r := range p.readers(n, Dead) {
-		if IsDeadLetters(r) {
-			return "go to " + DeadLetters
-		}
-		return "go to " + n.Name + ".dead"
+	switch readers := p.readers(n, Dead); {
+	case len(readers) == 0:
+		return "are dropped and counted"
+	case IsDeadLetters(readers[0]):
+		return "go to " + DeadLetters
 	}
-	return "are dropped and counted"
+	return "go to " + n.Name + ".dead"
 }

@@ -91,7 +91,7 @@ func (c *compiler) filesThatNeverAppear() {
 		op := src.Op.(*Source)
 		atEnd, unbounded := c.cat.Sinks[s.Connector].AtEnd, c.cat.Sources[op.Connector].Unbounded
 		if atEnd != nil && atEnd(s.Set) && unbounded != nil && unbounded(op.Set) {
-			c.warnf(codeUnread, n.Place, "the file of the sink %s appears when the input ends, which the source %s never does", n.Name, src.Name).
+			c.warnf(codeNeverThere, n.Place, "the file of the sink %s appears when the input ends, which the source %s never does", n.Name, src.Name).
 				WithHint("name a folder, with a / at the end: it gets a file with each checkpoint")
 		}
 	}

@@ -63,7 +63,7 @@ func Write(ctx context.Context, store checkpoint.Store, cut state.Cut, h Header)
 // writer writes one cut. Its fields belong to the goroutine of Write, but for what
 // a put says.
 type writer struct {
-	ctx    context.Context // ends with the first put that failed
+	ctx    context.Context //nolint:containedctx // of one call of Write: it ends with the first put that failed
 	cancel context.CancelFunc
 	store  checkpoint.Store
 	header Header // of the cut

@@ -104,7 +104,9 @@ func TestTermWithCheckpointsKeepsWindowsOpen(t *testing.T) {
 		if life == 2 {
 			// Far ahead: it closes the window of the others.
 			post(t, address, reading("b", 1_760_000_100_000, 0))
-			p.Until("the window is closed", func() bool { return strings.Contains(get(t, "http://"+address+"/metrics"), `gorge_events_emitted_total{kind="window",node="averages"} 1`) })
+			p.Until("the window is closed", func() bool {
+				return strings.Contains(get(t, "http://"+address+"/metrics"), `gorge_events_emitted_total{kind="window",node="averages"} 1`)
+			})
 		}
 		p.Signal(syscall.SIGTERM)
 		if r := p.Wait(); r.Code != 0 {

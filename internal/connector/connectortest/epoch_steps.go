@@ -164,7 +164,7 @@ func (e *engine) persistBeside(prepared []connector.Prepared, f func() error) ([
 			all = append(all, c)
 		}
 	}
-	return all, errors.Join(append(errs, err)...)
+	return all, errors.Join(errors.Join(errs...), err)
 }
 
 // stops ends the engine in good order, but not the input.

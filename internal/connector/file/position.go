@@ -22,7 +22,7 @@ type position struct {
 	offset   int64
 	skipping bool
 	file     identity // tells people where a file is that was renamed; it decides nothing
-	print    fingerprint
+	content  fingerprint
 }
 
 // fingerprint tells the content of a file from that of others.
@@ -38,8 +38,8 @@ func (p position) encode() connector.Position {
 	out = binary.AppendUvarint(out, uint64(p.offset))
 	out = binary.AppendUvarint(out, p.file.device)
 	out = binary.AppendUvarint(out, p.file.inode)
-	out = binary.LittleEndian.AppendUint32(out, p.print.head)
-	return binary.LittleEndian.AppendUint32(out, p.print.tail)
+	out = binary.LittleEndian.AppendUint32(out, p.content.head)
+	return binary.LittleEndian.AppendUint32(out, p.content.tail)
 }
 
 // decodePosition reads what encode wrote; no bytes are the start.
@@ -64,7 +64,7 @@ func decodePosition(b connector.Position) (position, error) {
 	}
 	return position{
 		offset: int64(numbers[0]), skipping: b[1] == 1, file: identity{device: numbers[1], inode: numbers[2]},
-		print: fingerprint{head: binary.LittleEndian.Uint32(rest), tail: binary.LittleEndian.Uint32(rest[4:])},
+		content: fingerprint{head: binary.LittleEndian.Uint32(rest), tail: binary.LittleEndian.Uint32(rest[4:])},
 	}, nil
 }
 

@@ -150,7 +150,7 @@ func TestARotatedFileIsRefusedWithItsNewName(t *testing.T) {
 const goldenPosition = "0101ac02808002878080801001020304a1b2c3d4"
 
 func TestPositionsAreReadBack(t *testing.T) {
-	all := position{offset: 300, skipping: true, file: identity{device: 32768, inode: 1<<32 + 7}, print: fingerprint{head: 0x04030201, tail: 0xd4c3b2a1}}
+	all := position{offset: 300, skipping: true, file: identity{device: 32768, inode: 1<<32 + 7}, content: fingerprint{head: 0x04030201, tail: 0xd4c3b2a1}}
 	if got := hex.EncodeToString(all.encode()); got != goldenPosition {
 		t.Errorf("position %x", got)
 	}

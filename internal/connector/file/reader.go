@@ -221,7 +221,7 @@ func (r *reader) resume(ctx context.Context, at position, f *os.File) error {
 	if err != nil {
 		return err
 	}
-	if r.fingerprint() != at.print {
+	if r.fingerprint() != at.content {
 		return r.changed(at, fmt.Errorf("what stands before byte %d, up to which it was read, is not what was read", at.offset))
 	}
 	r.carry, r.skipping, r.line = data, at.skipping, 0
@@ -293,7 +293,7 @@ func (id identity) find(dir string) string {
 
 // Position returns where the split stands behind the last block.
 func (r *reader) Position() connector.Position {
-	return position{offset: r.size, skipping: r.skipping, file: r.file, print: r.fingerprint()}.encode()
+	return position{offset: r.size, skipping: r.skipping, file: r.file, content: r.fingerprint()}.encode()
 }
 
 // Close ends the pump of a stream and closes the file.

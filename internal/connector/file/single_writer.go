@@ -85,10 +85,10 @@ func (w *singleWriter) Close(context.Context, bool) error {
 	if w.closed {
 		return nil
 	}
-	err := w.ready()
+	ready := w.ready() == nil // what is wrong was reported
 	w.closed = true
-	if err != nil {
-		return nil // it was reported
+	if !ready {
+		return nil
 	}
 	return w.s.fail("write", w.out.cut())
 }

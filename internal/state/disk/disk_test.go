@@ -3,7 +3,6 @@ package disk
 import (
 	"flag"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"testing"
@@ -40,7 +39,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-var silent = slog.New(slog.NewTextHandler(io.Discard, nil))
+var silent = slog.New(slog.DiscardHandler)
 
 // opened makes a backend whose rows may take so many bytes of memory.
 func opened(t testing.TB, l state.Layout, g keygroup.Range, rows int) *Backend {
