@@ -29,6 +29,7 @@ var elsewhere = map[string]string{
 	"checkpoint/orphans-deleted":   "orphans are deleted when they are an hour old: internal/checkpoint",
 	"checkpoint-s3/object-deleted": "the scenario bucket deletes old manifests only when it is slow: internal/checkpoint/s3",
 	"http/ledger-":                 "the ledger is cut when it is long: internal/connector/http",
+	"http/outbox-closed":           "only what was answered and in no checkpoint is written when it closes: internal/connector/http",
 	"http/outbox-file-spilled":     "rows of an epoch beyond a megabyte: internal/connector/http",
 	"http/refused-rows-":           "the receiver never refuses rows for good: internal/connector/http",
 	"journal/keys-removed":         "the scenario bulk of make faults",
