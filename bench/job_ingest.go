@@ -33,6 +33,7 @@ const (
 type ingestWay struct {
 	name    string
 	flags   []string
+	goal    float64   // for rate; 0: none
 	rate    []float64 // M events/s
 	cpu     []float64 // of the engine, us per request
 	answers []distribution
@@ -58,7 +59,13 @@ func runIngest(ctx context.Context, e *env) ([]section, error) {
 	if err != nil {
 		return nil, err
 	}
-	ways := []*ingestWay{{name: "journal"}, {name: "memory", flags: []string{"--checkpoint", "off"}}}
+	// The journal keeps what three checkpoints need: with one every 5 s and a limit of
+	// 1 GiB, which are the defaults, it fills up.
+	ways := []*ingestWay{
+		{name: "journal", goal: 2, flags: []string{"--checkpoint", "1s"}},
+		{name: "journal, defaults"},
+		{name: "memory", flags: []string{"--checkpoint", "off"}},
+	}
 	for round := range e.rounds {
 		for i := range ways {
 			w := ways[(i+round)%len(ways)]
@@ -69,7 +76,7 @@ func runIngest(ctx context.Context, e *env) ([]section, error) {
 	}
 	s := section{
 		Title: fmt.Sprintf("Ingest over HTTP: %d events in batches of %d, counted and averaged by device", in.events, perRequest),
-		Note: fmt.Sprintf("%d connections of the benchmark, which shares the %d processors; medians of %d rounds in turn. With the journal, which comes with checkpoints, a request is synced before 202. "+
+		Note: fmt.Sprintf("%d connections of the benchmark, which shares the %d processors; medians of %d rounds in turn. With the journal, which comes with checkpoints (here every second), a request is synced before 202. "+
 			"Every event is found back: all counts and sums are compared with the oracle. %v.", ingestClients, processors(), e.rounds, d),
 	}
 	for _, w := range ways {
@@ -77,7 +84,7 @@ func runIngest(ctx context.Context, e *env) ([]section, error) {
 	}
 	var ratio []float64
 	for k := range ways[0].rate {
-		ratio = append(ratio, ways[0].rate[k]/ways[1].rate[k])
+		ratio = append(ratio, ways[0].rate[k]/ways[len(ways)-1].rate[k])
 	}
 	s.Metrics = append(s.Metrics, metric{Name: "journal over memory", Value: median(ratio), Unit: "x", Note: "events/s, median of the rounds"})
 	return []section{s}, nil
@@ -90,9 +97,9 @@ func (w *ingestWay) metrics() []metric {
 	}
 	lo, hi := minmax(w.rate)
 	rate := metric{Name: w.name + ": accepted", Value: median(w.rate), Unit: "M events/s"}
-	if w.name == "journal" {
-		met := rate.Value >= 2
-		rate.Goal, rate.Met = "at least 2.00", &met
+	if w.goal > 0 {
+		met := rate.Value >= w.goal
+		rate.Goal, rate.Met = "at least "+figure(w.goal), &met
 	}
 	rate.Note = fmt.Sprintf("%s to %s; %d requests were sent again after 429", figure(lo), figure(hi), w.retries)
 	return []metric{
@@ -151,7 +158,7 @@ func (w *ingestWay) round(ctx context.Context, e *env, in input, bodies [][]byte
 	w.cpu = append(w.cpu, float64(cpu.Microseconds())/float64(len(took)))
 	w.answers = append(w.answers, summarise(took))
 	w.retries += retries
-	e.log("   %-8s %.2f M events/s, every event verified", w.name, w.rate[len(w.rate)-1])
+	e.log("   %-18s %.2f M events/s, every event verified", w.name, w.rate[len(w.rate)-1])
 	return nil
 }
 
