@@ -85,7 +85,7 @@ func promised(promise func(*spec.Values) delivery.Promise, set *spec.Values) del
 // file does without epochs.
 func (c *compiler) sinkPromise(s *Sink) delivery.Promise {
 	p := promised(c.cat.Sinks[s.Connector].Promise, s.Set)
-	if s.Direct() && p.Guarantee > delivery.AtLeastOnce {
+	if s.Direct() && c.cat.Sinks[s.Connector].AtEnd == nil && p.Guarantee > delivery.AtLeastOnce {
 		why := fmt.Sprintf("asked for by delivery: %s: rows leave before the checkpoint", *s.Delivery)
 		return delivery.Promise{Guarantee: delivery.AtLeastOnce, Why: why}
 	}
@@ -93,5 +93,5 @@ func (c *compiler) sinkPromise(s *Sink) delivery.Promise {
 }
 
 // Direct reports whether the file asks for rows that leave at once: the sink
-// then takes no part in epochs.
+// then takes no part in epochs, unless it shows its rows only when they are whole.
 func (s *Sink) Direct() bool { return s.Delivery != nil && *s.Delivery <= delivery.AtLeastOnce }
