@@ -105,7 +105,7 @@ func (f *testFlags) run(cmd *cobra.Command, file string) error {
 
 // check refuses pipelines of which two runs cannot be compared.
 func (f *testFlags) check(p *plan.Plan) error {
-	comparable := false
+	compared := false
 	for _, n := range p.Nodes {
 		switch op := n.Op.(type) {
 		case *plan.Source:
@@ -117,10 +117,10 @@ func (f *testFlags) check(p *plan.Plan) error {
 				return diag.New("crashtest/http", "the sink %s would send its rows to somebody many times", n.Name).At(n.Place).
 					WithHint("--allow-http has it send to a receiver inside the test instead")
 			}
-			comparable = comparable || op.Connector != "null" && !plan.IsDeadLetters(n)
+			compared = compared || op.Connector != "null" && !plan.IsDeadLetters(n)
 		}
 	}
-	if !comparable {
+	if !compared {
 		return diag.New("crashtest/nothing", "the pipeline has no output that could be compared").WithHint("give it a sink file, table or stdout")
 	}
 	return nil
